@@ -1,0 +1,28 @@
+"""Rating files: MovieLens in its four forms, and the MovieLens-100K data set."""
+
+from aigc_fast.errors import require
+
+require("scipy.sparse", "recommender")
+
+from aigc_fast.data.download import (  # noqa: E402  (the missing extra has to be named first)
+    ML100K_LICENCE,
+    DatasetUnavailableError,
+    data_folder,
+    find_ml100k,
+    load_ml100k,
+)
+from aigc_fast.data.movielens import load_movielens  # noqa: E402
+from aigc_fast.data.ratings import UNKNOWN, Items, Ratings, Users  # noqa: E402
+
+__all__ = [
+    "ML100K_LICENCE",
+    "UNKNOWN",
+    "DatasetUnavailableError",
+    "Items",
+    "Ratings",
+    "Users",
+    "data_folder",
+    "find_ml100k",
+    "load_ml100k",
+    "load_movielens",
+]
