@@ -1,0 +1,15 @@
+// What this CPU can do (a mask, since no feature implies another) and how many CPUs this process may use.
+#pragma once
+
+namespace aigc_fast {
+
+enum CpuFeature : unsigned {
+    kBaseline = 0,
+    kAvx2Fma = 1u << 0,
+    kAvx512 = 1u << 1,  // F, BW, DQ, VL together
+};
+
+unsigned cpu_features();
+int usable_cpus();
+
+}  // namespace aigc_fast

@@ -1,0 +1,127 @@
+#include "base/thread_pool.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <list>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+namespace aigc_fast {
+namespace {
+
+using Body = std::function<void(std::size_t task, std::size_t worker)>;
+
+struct Job {
+    Job(const Body& to_run, std::size_t task_count, std::size_t helpers)
+        : body(to_run), tasks(task_count), helpers_wanted(helpers) {}
+
+    const Body& body;
+    const std::size_t tasks;
+    std::atomic<std::size_t> next_task{0};
+    // Guarded by the pool's mutex:
+    std::size_t helpers_wanted;      // how many pool threads may still join
+    std::size_t helpers_inside = 0;  // how many are at work now
+    std::size_t next_worker = 1;     // the caller is worker 0
+    std::exception_ptr error;        // the first one
+};
+
+class Pool {
+  public:
+    void run(Job& job) {
+        {
+            std::lock_guard lock(mutex_);
+            add_threads(job.helpers_wanted);
+            jobs_.push_back(&job);
+        }
+        wake_.notify_all();
+        drain(job, 0);
+        std::unique_lock lock(mutex_);
+        jobs_.remove(&job);
+        done_.wait(lock, [&] { return job.helpers_inside == 0; });
+    }
+
+  private:
+    // Detached: workers live as long as the process, so that exit and fork have nothing to join. Where the system
+    // gives no more threads, those that are there (at least the caller) do the work.
+    void add_threads(std::size_t wanted) {
+        try {
+            for (; threads_ < wanted; ++threads_) std::thread([this] { work(); }).detach();
+        } catch (const std::system_error&) {
+        }
+    }
+
+    void drain(Job& job, std::size_t worker) {
+        try {
+            for (std::size_t task; (task = job.next_task.fetch_add(1)) < job.tasks;) job.body(task, worker);
+        } catch (...) {
+            job.next_task.store(job.tasks);
+            std::lock_guard lock(mutex_);
+            if (!job.error) job.error = std::current_exception();
+        }
+    }
+
+    void work() {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            Job* job = nullptr;
+            wake_.wait(lock, [&] {
+                for (Job* candidate : jobs_)
+                    if (candidate->helpers_wanted > 0 && candidate->next_task.load() < candidate->tasks) {
+                        job = candidate;
+                        return true;
+                    }
+                return false;
+            });
+            --job->helpers_wanted;
+            ++job->helpers_inside;
+            const std::size_t worker = job->next_worker++;
+            lock.unlock();
+            drain(*job, worker);
+            lock.lock();
+            if (--job->helpers_inside == 0) done_.notify_all();
+        }
+    }
+
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::condition_variable done_;
+    std::list<Job*> jobs_;
+    std::size_t threads_ = 0;
+};
+
+// The pool is never destroyed: its detached threads may outlive static destructors. In a forked child its threads
+// are gone and its mutex may be locked by one of them, so the child leaves it behind and makes a new one.
+std::atomic<Pool*> the_pool{nullptr};
+
+Pool& pool() {
+    static const int registered = pthread_atfork(nullptr, nullptr, [] { the_pool.store(nullptr); });
+    static_cast<void>(registered);
+    Pool* current = the_pool.load();
+    if (current == nullptr) {
+        Pool* fresh = new Pool;
+        if (the_pool.compare_exchange_strong(current, fresh)) return *fresh;
+        delete fresh;  // another thread was quicker; no thread of ours runs in it yet
+    }
+    return *current;
+}
+
+}  // namespace
+
+void parallel_for(std::size_t tasks, int threads,
+                  const std::function<void(std::size_t task, std::size_t worker)>& body) {
+    const std::size_t useful = std::min(tasks, static_cast<std::size_t>(std::max(1, threads)));
+    if (useful <= 1) {
+        for (std::size_t task = 0; task < tasks; ++task) body(task, 0);
+        return;
+    }
+    Job job(body, tasks, useful - 1);
+    pool().run(job);
+    if (job.error) std::rethrow_exception(job.error);
+}
+
+}  // namespace aigc_fast

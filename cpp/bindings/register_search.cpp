@@ -1,0 +1,95 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/arrays.hpp"
+
+namespace aigc_fast::bindings {
+namespace {
+
+using IdListArrays = std::pair<Int64Array, Int64Array>;    // indptr, ids
+using PageArrays = std::pair<Float64Array, Int64Array>;    // scores, ids
+
+// Ctrl-C between groups of queries, while the interpreter's lock is released.
+void check_signals() {
+    const py::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
+SearchOptions as_options(const std::string& metric, const std::optional<IdListArrays>& exclude,
+                         const std::optional<IdListArrays>& allow, const std::optional<Int64Array>& allow_ids,
+                         const std::optional<PageArrays>& after, int num_threads) {
+    SearchOptions options;
+    options.metric = as_metric(metric);
+    options.num_threads = num_threads;
+    options.checkpoint = check_signals;
+    if (exclude) options.filter.exclude = {exclude->first.data(), exclude->second.data()};
+    if (allow) options.filter.allow = {allow->first.data(), allow->second.data()};
+    if (allow_ids) {
+        options.filter.allow_ids = allow_ids->data();
+        options.filter.allow_count = static_cast<std::size_t>(allow_ids->size());
+    }
+    if (after) {
+        options.filter.after_score = after->first.data();
+        options.filter.after_id = after->second.data();
+    }
+    return options;
+}
+
+void bind_topk(const py::array& queries, const py::array& items, std::size_t k,
+               const std::optional<Float64Array>& thresholds, const std::string& metric,
+               const std::optional<IdListArrays>& exclude, const std::optional<IdListArrays>& allow,
+               const std::optional<Int64Array>& allow_ids, const std::optional<PageArrays>& after, int num_threads,
+               py::array& scores, Int64Array& ids, Int64Array& counts) {
+    const Matrix query_matrix = as_matrix(queries, "queries");
+    const Matrix item_matrix = as_matrix(items, "items");
+    const SearchOptions options = as_options(metric, exclude, allow, allow_ids, after, num_threads);
+    const double* bounds = data_or_null(thresholds);
+    void* scores_data = scores.mutable_data();
+    std::int64_t* ids_data = ids.mutable_data();
+    std::int64_t* counts_data = counts.mutable_data();
+    const py::gil_scoped_release release;
+    topk(query_matrix, item_matrix, k, bounds, options, scores_data, ids_data, counts_data);
+}
+
+// The vector's memory as an array, without a copy.
+template <class T>
+py::array_t<T> adopt(std::vector<T>&& values) {
+    auto* owner = new std::vector<T>(std::move(values));
+    const py::capsule free(owner, [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
+    return py::array_t<T>(static_cast<py::ssize_t>(owner->size()), owner->data(), free);
+}
+
+py::tuple bind_threshold(const py::array& queries, const py::array& items, const Float64Array& thresholds,
+                         const std::string& metric, const std::optional<IdListArrays>& exclude,
+                         const std::optional<IdListArrays>& allow, const std::optional<Int64Array>& allow_ids,
+                         const std::optional<PageArrays>& after, int num_threads) {
+    const Matrix query_matrix = as_matrix(queries, "queries");
+    const Matrix item_matrix = as_matrix(items, "items");
+    const SearchOptions options = as_options(metric, exclude, allow, allow_ids, after, num_threads);
+    const double* bounds = thresholds.data();
+    ThresholdHits hits;
+    {
+        const py::gil_scoped_release release;
+        hits = threshold(query_matrix, item_matrix, bounds, options);
+    }
+    return py::make_tuple(adopt(std::move(hits.indptr)), adopt(std::move(hits.ids)), adopt(std::move(hits.scores)));
+}
+
+}  // namespace
+
+void register_search(py::module_& module) {
+    module.def("topk", &bind_topk, py::arg("queries"), py::arg("items"), py::arg("k"), py::arg("thresholds"),
+               py::arg("metric"), py::arg("exclude"), py::arg("allow"), py::arg("allow_ids"), py::arg("after"),
+               py::arg("num_threads"), py::arg("scores"), py::arg("ids"), py::arg("counts"),
+               "Write the best k items of each query into scores, ids and counts.");
+    module.def("threshold", &bind_threshold, py::arg("queries"), py::arg("items"), py::arg("thresholds"),
+               py::arg("metric"), py::arg("exclude"), py::arg("allow"), py::arg("allow_ids"), py::arg("after"),
+               py::arg("num_threads"), "All items that reach their query's threshold: (indptr, ids, float64 scores).");
+}
+
+}  // namespace aigc_fast::bindings

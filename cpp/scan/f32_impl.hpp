@@ -1,0 +1,196 @@
+// The float32 scan's kernels, written once over the vector types of the file that includes this, which also
+// defines kTileRows: as many rows as leave registers for 2 query vectors and a broadcast (2 * kTileRows + 3).
+#pragma once
+
+#include "scan/f32.hpp"
+
+namespace {
+
+using aigc_fast::F32Block;
+using aigc_fast::F32Queries;
+using aigc_fast::Hit;
+using aigc_fast::Metric;
+
+static_assert(kTileRows <= aigc_fast::kScanTileRows && 2 * F32::width <= aigc_fast::kMaxPanelWidth);
+
+// Norms outside this range could overflow or lose bits to underflow in float32 sums.
+constexpr double kSmallestNorm = 0x1p-60;
+constexpr double kLargestNorm = 0x1p60;
+// A row whose mean is this much larger than its deviation has no useful float32 bound.
+constexpr double kLargestPearsonSlack = 0x1p20;
+
+double sum_of_squares(const float* x, std::size_t dim, double minus) {
+    const double ones_values[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    const double minus_values[8] = {-minus, -minus, -minus, -minus, -minus, -minus, -minus, -minus};
+    const F64x8 ones = F64x8::load(ones_values);
+    const F64x8 shift = F64x8::load(minus_values);
+    F64x8 squares = F64x8::zero();
+    std::size_t j = 0;
+    for (; j + 8 <= dim; j += 8) {
+        const F64x8 x_f64x8 = F64x8::fma(F64x8::load(x + j), ones, shift);
+        squares = F64x8::fma(x_f64x8, x_f64x8, squares);
+    }
+    double sum = squares.sum();
+    for (; j < dim; ++j) sum += (static_cast<double>(x[j]) - minus) * (static_cast<double>(x[j]) - minus);
+    return sum;
+}
+
+double mean(const float* x, std::size_t dim) {
+    const double ones_values[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    const F64x8 ones = F64x8::load(ones_values);
+    F64x8 sums = F64x8::zero();
+    std::size_t j = 0;
+    for (; j + 8 <= dim; j += 8) sums = F64x8::fma(F64x8::load(x + j), ones, sums);
+    double sum = sums.sum();
+    for (; j < dim; ++j) sum += static_cast<double>(x[j]);
+    return sum / static_cast<double>(dim);
+}
+
+void measure(const F32Block& block, Metric metric, float* scale, float* slack) {
+    for (std::size_t i = 0; i < block.count; ++i) {
+        const float* x = block.rows + static_cast<std::ptrdiff_t>(i) * block.stride;
+        const double square = sum_of_squares(x, block.dim, 0.0);
+        const double norm = __builtin_sqrt(square);
+        scale[i] = 0.0f;
+        if (!__builtin_isfinite(square)) {
+            slack[i] = __builtin_nanf("");
+        } else if (norm == 0.0) {
+            slack[i] = 0.0f;
+        } else if (!(norm >= kSmallestNorm && norm <= kLargestNorm)) {
+            slack[i] = __builtin_inff();
+        } else if (metric == Metric::cosine) {
+            scale[i] = static_cast<float>(1.0 / norm);
+            slack[i] = 1.0f;
+        } else if (metric == Metric::inner_product) {
+            scale[i] = 1.0f;
+            slack[i] = static_cast<float>(norm);
+        } else {
+            const double deviation = __builtin_sqrt(sum_of_squares(x, block.dim, mean(x, block.dim)));
+            const bool constant = deviation == 0.0;
+            const bool bounded = norm <= kLargestPearsonSlack * deviation;
+            scale[i] = bounded ? static_cast<float>(1.0 / deviation) : 0.0f;
+            slack[i] = constant ? 0.0f : bounded ? static_cast<float>(norm / deviation) : __builtin_inff();
+        }
+    }
+}
+
+// Appends the lanes of `mask`, which start at query `first`.
+inline void append(std::uint32_t mask, F32 approx, std::size_t row, std::size_t first, std::size_t query_count,
+                   Hit* hits, std::size_t* hit_count) {
+    float values[F32::width];
+    approx.store(values);
+    for (; mask != 0; mask &= mask - 1) {
+        const std::size_t lane = static_cast<std::size_t>(__builtin_ctz(mask));
+        if (first + lane < query_count)
+            hits[(*hit_count)++] = {static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(first + lane),
+                                    values[lane]};
+    }
+}
+
+// Rows x query-vectors in registers: each item element is broadcast once and meets Vectors * width queries.
+template <std::size_t Rows, std::size_t Vectors>
+inline void scan_tile(const F32Block& block, const F32Queries& queries, std::size_t row, Hit* hits,
+                      std::size_t* hit_count) {
+    constexpr std::size_t panel = Vectors * F32::width;
+    const float* x = block.rows + static_cast<std::ptrdiff_t>(row) * block.stride;
+    const float* q = queries.vectors;
+    F32 sums[Rows][Vectors];
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < Rows; ++r)
+#pragma GCC unroll 2
+        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = F32::zero();
+    for (std::size_t j = 0; j < block.dim; ++j, q += panel) {
+        F32 query_f32[Vectors];
+#pragma GCC unroll 2
+        for (std::size_t v = 0; v < Vectors; ++v) query_f32[v] = F32::load(q + v * F32::width);
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < Rows; ++r) {
+            const F32 item_f32 = F32::broadcast(x[static_cast<std::ptrdiff_t>(r) * block.stride + static_cast<std::ptrdiff_t>(j)]);
+#pragma GCC unroll 2
+            for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = F32::fma(item_f32, query_f32[v], sums[r][v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < Rows; ++r) {
+        const F32 scale = F32::broadcast(block.scale[row + r]);
+        const F32 slack = F32::broadcast(block.slack[row + r]);
+#pragma GCC unroll 2
+        for (std::size_t v = 0; v < Vectors; ++v) {
+            const F32 approx = F32::mul(sums[r][v], scale);
+            const F32 allowance = F32::mul(F32::load(queries.epsilon + v * F32::width), slack);
+            const std::uint32_t mask =
+                F32::not_less(approx, F32::sub(F32::load(queries.cutoff + v * F32::width), allowance));
+            if (__builtin_expect(mask != 0, 0))
+                append(mask, approx, row + r, v * F32::width, queries.count, hits, hit_count);
+        }
+    }
+}
+
+template <std::size_t Vectors>
+std::size_t scan_panel_of(const F32Block& block, const F32Queries& queries, std::size_t row, Hit* hits,
+                          std::size_t capacity, std::size_t* hit_count) {
+    constexpr std::size_t most_hits = kTileRows * Vectors * F32::width;
+    while (row < block.count && *hit_count + most_hits <= capacity) {
+        if (row + kTileRows <= block.count) {
+            scan_tile<kTileRows, Vectors>(block, queries, row, hits, hit_count);
+            row += kTileRows;
+        } else {
+            scan_tile<1, Vectors>(block, queries, row, hits, hit_count);
+            ++row;
+        }
+    }
+    return row;
+}
+
+std::size_t scan_panel(const F32Block& block, const F32Queries& queries, std::size_t begin, Hit* hits,
+                       std::size_t capacity, std::size_t* hit_count) {
+    return queries.count <= F32::width ? scan_panel_of<1>(block, queries, begin, hits, capacity, hit_count)
+                                       : scan_panel_of<2>(block, queries, begin, hits, capacity, hit_count);
+}
+
+// For few queries memory is the limit: each row is read once, lanes run along the row.
+template <std::size_t Queries>
+std::size_t scan_few_of(const F32Block& block, const F32Queries& queries, std::size_t row, Hit* hits,
+                        std::size_t capacity, std::size_t* hit_count) {
+    for (; row < block.count && *hit_count + Queries <= capacity; ++row) {
+        const float* x = block.rows + static_cast<std::ptrdiff_t>(row) * block.stride;
+        F32 sums[Queries];
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < Queries; ++i) sums[i] = F32::zero();
+        std::size_t j = 0;
+        for (; j + F32::width <= block.dim; j += F32::width) {
+            const F32 item_f32 = F32::load(x + j);
+            if (block.prefetch_bytes != 0)
+                __builtin_prefetch(reinterpret_cast<const char*>(x + j) + block.prefetch_bytes);
+#pragma GCC unroll 4
+            for (std::size_t i = 0; i < Queries; ++i)
+                sums[i] = F32::fma(item_f32, F32::load(queries.vectors + i * block.dim + j), sums[i]);
+        }
+        if (j < block.dim) {
+            const std::size_t rest = block.dim - j;
+            const F32 item_f32 = F32::load_tail(x + j, rest);
+#pragma GCC unroll 4
+            for (std::size_t i = 0; i < Queries; ++i)
+                sums[i] = F32::fma(item_f32, F32::load_tail(queries.vectors + i * block.dim + j, rest), sums[i]);
+        }
+        const float scale = block.scale[row];
+        const float slack = block.slack[row];
+        for (std::size_t i = 0; i < Queries; ++i) {
+            const float approx = sums[i].sum() * scale;
+            if (!(approx < queries.cutoff[i] - queries.epsilon[i] * slack))
+                hits[(*hit_count)++] = {static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(i), approx};
+        }
+    }
+    return row;
+}
+
+std::size_t scan_few(const F32Block& block, const F32Queries& queries, std::size_t begin, Hit* hits,
+                     std::size_t capacity, std::size_t* hit_count) {
+    constexpr decltype(&scan_few) by_count[] = {scan_few_of<1>, scan_few_of<2>, scan_few_of<3>, scan_few_of<4>};
+    static_assert(sizeof by_count / sizeof by_count[0] == aigc_fast::kFewQueries);
+    return by_count[queries.count - 1](block, queries, begin, hits, capacity, hit_count);
+}
+
+constexpr aigc_fast::F32ScanKernels kF32ScanKernels = {F32::width, measure, scan_panel, scan_few};
+
+}  // namespace

@@ -1,0 +1,105 @@
+#include "score/scorer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace aigc_fast {
+namespace {
+
+constexpr double kNever = std::numeric_limits<double>::quiet_NaN();
+
+// The mean by the canonical tree, kept within the row's range so that a constant row is exactly its own mean.
+double canonical_mean(const double* x, std::size_t dim) {
+    double lanes[8] = {};
+    double low = x[0];
+    double high = x[0];
+    for (std::size_t j = 0; j < dim; ++j) {
+        lanes[j % 8] += x[j];
+        low = std::min(low, x[j]);
+        high = std::max(high, x[j]);
+    }
+    const double sum =
+        ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+    return std::clamp(sum / static_cast<double>(dim), low, high);
+}
+
+// float64 rows whose largest magnitude lies outside [2^-400, 2^400] are scaled to about one, since their squares
+// could leave float64. kPlain* is the range of squared norms that no scaled row can have (for any dim < 2^40).
+constexpr double kLargestPlain = 0x1p400;
+constexpr double kSmallestPlain = 0x1p-400;
+constexpr double kPlainSquareMin = 0x1p-760;
+constexpr double kPlainSquareMax = 0x1p800;
+
+int scale_extreme(double* x, std::size_t dim) {
+    double largest = 0.0;
+    for (std::size_t j = 0; j < dim; ++j) largest = std::max(largest, std::fabs(x[j]));
+    if (largest == 0.0 || (largest >= kSmallestPlain && largest <= kLargestPlain)) return 0;
+    const int exponent = std::ilogb(largest);
+    for (std::size_t j = 0; j < dim; ++j) x[j] = std::ldexp(x[j], -exponent);
+    return exponent;
+}
+
+}  // namespace
+
+CanonicalRow canonical_row(const RowReader& reader, std::size_t row, Metric metric, const ScoreKernels& kernels,
+                           double* values) {
+    const std::size_t dim = reader.dim();
+    reader.copy_f64(row, values);
+    CanonicalRow result;
+    result.finite = std::all_of(values, values + dim, [](double x) { return std::isfinite(x); });
+    if (!result.finite || dim == 0) return result;
+    if (metric != Metric::inner_product && reader.dtype() == DType::f64)
+        result.exponent = scale_extreme(values, dim);
+    result.raw_norm = std::sqrt(kernels.pair_f64(values, values, dim).square);
+    result.norm = result.raw_norm;
+    if (metric == Metric::pearson) {
+        const double mean = canonical_mean(values, dim);
+        for (std::size_t j = 0; j < dim; ++j) values[j] -= mean;
+        result.norm = std::sqrt(kernels.pair_f64(values, values, dim).square);
+    }
+    return result;
+}
+
+double finish_score(Metric metric, double dot, double norm_x, double norm_q, bool as_f64) {
+    double score = dot;
+    if (metric != Metric::inner_product)
+        score = norm_x == 0.0 || norm_q == 0.0 ? 0.0 : std::clamp(dot / (norm_x * norm_q), -1.0, 1.0);
+    return as_f64 ? score : static_cast<double>(static_cast<float>(score));
+}
+
+double Scorer::operator()(std::size_t item, const double* query, double query_norm, Scratch& scratch) const {
+    const std::size_t dim = items_.dim();
+    if (metric_ != Metric::pearson && items_.dtype() != DType::f64) {
+        const float* x;
+        if (items_.in_place_f32()) {
+            x = items_.in_place<float>(item);
+        } else {
+            scratch.reserve(dim);
+            float* copy = reinterpret_cast<float*>(scratch.data());
+            items_.copy_f32(item, copy);
+            x = copy;
+        }
+        const DotAndSquare pair = kernels_.pair_f32(x, query, dim);
+        if (!std::isfinite(pair.square)) return kNever;  // squares of finite float32 cannot overflow
+        return finish_score(metric_, pair.dot, std::sqrt(pair.square), query_norm, as_f64_);
+    }
+    if (metric_ != Metric::pearson && items_.in_place_f64()) {
+        const DotAndSquare pair = kernels_.pair_f64(items_.in_place<double>(item), query, dim);
+        if (pair.square >= kPlainSquareMin && pair.square <= kPlainSquareMax)
+            return finish_score(metric_, pair.dot, std::sqrt(pair.square), query_norm, as_f64_);
+    }
+    scratch.reserve(dim);
+    const CanonicalRow row = canonical_row(items_, item, metric_, kernels_, scratch.data());
+    if (!row.finite) return kNever;
+    const double dot = kernels_.pair_f64(scratch.data(), query, dim).dot;
+    return finish_score(metric_, dot, row.norm, query_norm, as_f64_);
+}
+
+void Scorer::prefetch(std::size_t item) const {
+    // The first lines; the hardware follows a row once it is being read.
+    const char* row = items_.in_place<char>(item);
+    for (std::size_t line = 0; line < 4; ++line) __builtin_prefetch(row + line * kCacheLine);
+}
+
+}  // namespace aigc_fast

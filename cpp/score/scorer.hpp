@@ -1,0 +1,47 @@
+// The canonical score of one item row and one query row: the only number that this library returns.
+#pragma once
+
+#include <cstddef>
+
+#include "aigc_fast/aigc_fast.hpp"
+#include "base/aligned.hpp"
+#include "base/rows.hpp"
+#include "score/kernels.hpp"
+
+namespace aigc_fast {
+
+// A row as the canonical score sees it: float64, centred for Pearson, and for float64 inputs with extreme
+// magnitudes scaled by a power of two (which changes no cosine).
+struct CanonicalRow {
+    double norm = 0.0;
+    double raw_norm = 0.0;  // before centring; equal to norm for other metrics
+    int exponent = 0;       // the row was divided by 2^exponent
+    bool finite = false;    // no NaN, no infinity
+};
+
+CanonicalRow canonical_row(const RowReader& reader, std::size_t row, Metric metric, const ScoreKernels& kernels,
+                           double* values);
+
+// dot / (norm_x * norm_q) clipped to [-1, 1], 0 where a norm is 0; the dot alone for the inner product.
+double finish_score(Metric metric, double dot, double norm_x, double norm_q, bool as_f64);
+
+class Scorer {
+  public:
+    Scorer(const RowReader& items, Metric metric, bool as_f64, const ScoreKernels& kernels)
+        : items_(items), metric_(metric), as_f64_(as_f64), kernels_(kernels) {}
+
+    using Scratch = AlignedArray<double>;  // one per thread; grows to a row
+
+    // NaN for an item that may never be returned (NaN or infinity in its row, or a sum that overflows float64).
+    double operator()(std::size_t item, const double* query, double query_norm, Scratch& scratch) const;
+
+    void prefetch(std::size_t item) const;
+
+  private:
+    const RowReader& items_;
+    Metric metric_;
+    bool as_f64_;
+    const ScoreKernels& kernels_;
+};
+
+}  // namespace aigc_fast

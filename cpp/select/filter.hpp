@@ -1,0 +1,54 @@
+// Which results a query may get: exclusions, allow-lists, pages and thresholds, in one place for every search.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "aigc_fast/aigc_fast.hpp"
+#include "select/order.hpp"
+
+namespace aigc_fast {
+
+class ResultFilter {
+  public:
+    // `mark_allowed` prepares for asking about single items (scans); a direct search walks the shared list itself.
+    ResultFilter(const Filter& filter, const double* thresholds, std::size_t item_count, bool mark_allowed)
+        : filter_(filter), thresholds_(thresholds) {
+        if (filter.allow_ids == nullptr || !mark_allowed) return;
+        allowed_.resize(item_count);
+        for (std::size_t i = 0; i < filter.allow_count; ++i)
+            allowed_[static_cast<std::size_t>(filter.allow_ids[i])] = true;
+    }
+
+    // By id alone. The cost is paid for candidates only, never for every item.
+    bool item_allowed(std::size_t query, std::int64_t item) const {
+        if (!allowed_.empty() && !allowed_[static_cast<std::size_t>(item)]) return false;
+        if (filter_.exclude.indptr != nullptr && contains(filter_.exclude, query, item)) return false;
+        return filter_.allow.indptr == nullptr || contains(filter_.allow, query, item);
+    }
+
+    // By canonical score.
+    bool score_allowed(std::size_t query, const Scored& result) const {
+        if (!(result.score >= threshold(query))) return false;  // NaN: never returned
+        return !paged() || comes_before({filter_.after_score[query], filter_.after_id[query]}, result);
+    }
+
+    double threshold(std::size_t query) const {
+        return thresholds_ == nullptr ? -std::numeric_limits<double>::infinity() : thresholds_[query];
+    }
+    bool paged() const { return filter_.after_score != nullptr; }
+    double page_end_score(std::size_t query) const { return filter_.after_score[query]; }
+
+  private:
+    static bool contains(const IdLists& lists, std::size_t query, std::int64_t item) {
+        return std::binary_search(lists.ids + lists.indptr[query], lists.ids + lists.indptr[query + 1], item);
+    }
+
+    const Filter& filter_;
+    const double* thresholds_;
+    std::vector<bool> allowed_;
+};
+
+}  // namespace aigc_fast

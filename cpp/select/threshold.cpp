@@ -1,0 +1,58 @@
+#include "select/threshold.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace aigc_fast {
+
+void ThresholdSelector::begin(const QueryGroup& group, std::size_t workers) {
+    group_ = &group;
+    const std::size_t count = group.padded_count();
+    cutoffs_.reserve(count);
+    std::fill_n(cutoffs_.data(), count, std::numeric_limits<float>::infinity());
+    for (std::size_t q = 0; q < group.count(); ++q)
+        if (group.valid(q)) cutoffs_[q] = group.at_least(q, filter_.threshold(group.index(q)));
+    workers_.resize(workers);
+    for (Worker& worker : workers_) worker.hits.resize(group.count());
+}
+
+void ThresholdSelector::offer(std::size_t worker_index, std::size_t query, std::uint32_t item, float, float) {
+    Worker& worker = workers_[worker_index];
+    const Scored result{scorer_(item, group_->row(query), group_->norm(query), worker.row), item};
+    if (filter_.score_allowed(group_->index(query), result)) worker.hits[query].push_back(result);
+}
+
+void ThresholdSelector::finish(std::size_t query, Scorer::Scratch&) {
+    std::vector<Scored> scored;
+    for (Worker& worker : workers_) {
+        scored.insert(scored.end(), worker.hits[query].begin(), worker.hits[query].end());
+        worker.hits[query] = {};
+    }
+    write(group_->index(query), scored);
+}
+
+void ThresholdSelector::write(std::size_t query_index, std::vector<Scored>& scored) {
+    std::sort(scored.begin(), scored.end(), comes_before);
+    results_[query_index] = std::move(scored);
+}
+
+ThresholdHits ThresholdSelector::take() {
+    ThresholdHits hits;
+    hits.indptr.assign(1, 0);
+    hits.indptr.reserve(results_.size() + 1);
+    for (const auto& row : results_) hits.indptr.push_back(hits.indptr.back() + static_cast<std::int64_t>(row.size()));
+    const auto total = static_cast<std::size_t>(hits.indptr.back());
+    hits.ids.reserve(total);
+    hits.scores.reserve(total);
+    for (auto& row : results_) {
+        for (const Scored& hit : row) {
+            hits.ids.push_back(hit.id);
+            hits.scores.push_back(hit.score);
+        }
+        std::vector<Scored>().swap(row);  // never two whole copies
+    }
+    return hits;
+}
+
+}  // namespace aigc_fast

@@ -1,0 +1,46 @@
+// Threshold selection: every item whose score reaches the query's threshold. Each hit needs its canonical score all
+// the same, so it is scored at once, while its row is in cache.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/aligned.hpp"
+#include "score/scorer.hpp"
+#include "search/query_group.hpp"
+#include "select/filter.hpp"
+#include "select/order.hpp"
+
+namespace aigc_fast {
+
+class ThresholdSelector {
+  public:
+    ThresholdSelector(std::size_t query_count, const ResultFilter& filter, const Scorer& scorer)
+        : filter_(filter), scorer_(scorer), results_(query_count) {}
+
+    std::size_t group_size() const { return 256; }  // hits of one group are held twice
+
+    void begin(const QueryGroup& group, std::size_t workers);
+    const float* cutoffs(std::size_t) const { return cutoffs_.data(); }
+    void offer(std::size_t worker, std::size_t query, std::uint32_t item, float lower, float upper);
+    void finish(std::size_t query, Scorer::Scratch& scratch);
+    void write(std::size_t query_index, std::vector<Scored>& scored);
+
+    ThresholdHits take();
+
+  private:
+    struct Worker {
+        std::vector<std::vector<Scored>> hits;  // a query each
+        Scorer::Scratch row;
+    };
+
+    const ResultFilter& filter_;
+    const Scorer& scorer_;
+    const QueryGroup* group_ = nullptr;
+    AlignedArray<float> cutoffs_;
+    std::vector<Worker> workers_;
+    std::vector<std::vector<Scored>> results_;
+};
+
+}  // namespace aigc_fast

@@ -1,0 +1,213 @@
+"""Callers' arrays as what the kernels take: every check of an array argument has its home here."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    IdLists = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+# dtypes that the kernels read as they are; uint16 stands for the bits of bfloat16 and never comes from a caller.
+_DIRECT = frozenset(np.dtype(t) for t in (np.float32, np.float64, np.float16, np.int8))
+_EXACT_IN_FLOAT32 = frozenset(np.dtype(t) for t in (np.bool_, np.uint8, np.int16, np.uint16))
+
+
+class Matrix(NamedTuple):
+    """A two-dimensional argument, ready for the kernels."""
+
+    array: npt.NDArray[Any]
+    is_torch: bool  # results go back as torch tensors
+
+
+def as_matrix(x: object, name: str) -> Matrix:
+    """View or convert a rows-by-columns argument; never modifies it.
+
+    Raises
+    ------
+    TypeError
+        Not an array of numbers, or one on another device.
+    ValueError
+        Not two-dimensional.
+    """
+    if type(x) is np.ndarray and x.dtype in _DIRECT and x.ndim == 2:
+        return Matrix(x, False)
+    if _is_torch_tensor(x):
+        array, is_torch = _from_torch(x, name), True
+    else:
+        array, is_torch = _from_any(x, name), False
+    if array.ndim != 2:
+        hint = "; pass one row as x.reshape(1, -1)" if array.ndim == 1 else ""
+        raise ValueError(f"{name} must be two-dimensional (rows, columns), got shape {array.shape}{hint}")
+    return Matrix(_kernel_dtype(array, name), is_torch)
+
+
+def _is_torch_tensor(x: object) -> bool:
+    # By name, so that torch is never imported for callers who do not use it.
+    return any(t.__module__ == "torch" and t.__name__ == "Tensor" for t in type(x).__mro__)
+
+
+def _from_torch(tensor: Any, name: str) -> npt.NDArray[Any]:
+    if tensor.device.type != "cpu":
+        raise TypeError(
+            f"{name} is a torch tensor on {tensor.device}; this version computes on the CPU: pass {name}.cpu()"
+        )
+    if str(tensor.layout) != "torch.strided":
+        raise TypeError(f"{name} is a torch tensor of layout {tensor.layout}; pass {name}.to_dense()")
+    tensor = tensor.detach()
+    if str(tensor.dtype) == "torch.bfloat16":
+        import torch
+
+        return _bfloat16_bits(tensor.view(torch.int16).numpy().view(np.uint16))
+    return tensor.resolve_conj().resolve_neg().numpy()  # type: ignore[no-any-return]
+
+
+class _BFloat16Bits(np.ndarray[Any, np.dtype[np.uint16]]):
+    """Marks a uint16 array as bfloat16 bits, until ``_kernel_dtype`` has seen it."""
+
+
+def _bfloat16_bits(array: npt.NDArray[np.uint16]) -> npt.NDArray[Any]:
+    return array.view(_BFloat16Bits)
+
+
+def _from_any(x: Any, name: str) -> npt.NDArray[Any]:
+    takes = "a NumPy array, a torch tensor, an object with DLPack or the buffer protocol, or nested lists of numbers"
+    if isinstance(x, np.ndarray):
+        return x
+    if hasattr(x, "tocsr"):
+        raise TypeError(f"{name} is a sparse matrix ({type(x).__name__}); pass dense rows: {name}.toarray()")
+    if hasattr(x, "__cuda_array_interface__"):
+        raise TypeError(f"{name} is a {type(x).__name__} on a GPU; this version computes on the CPU: copy it there")
+    if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+        try:
+            return np.from_dlpack(x)
+        except (BufferError, RuntimeError) as error:
+            raise TypeError(f"{name}: NumPy cannot read this {type(x).__name__} by DLPack ({error})") from None
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise TypeError(f"{name} must be {takes}, got {type(x).__name__} ({error})") from None
+
+
+def _kernel_dtype(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    dtype = array.dtype
+    if isinstance(array, _BFloat16Bits):
+        return array.view(np.ndarray)
+    if dtype in _DIRECT:
+        return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
+    if dtype.name == "bfloat16":  # the ml_dtypes package's type
+        return array.view(np.uint16)
+    if dtype in _EXACT_IN_FLOAT32:
+        return array.astype(np.float32)
+    if dtype.kind in "iu":
+        return array.astype(np.float64)
+    hint = "; pass np.stack(column) for a column of lists" if dtype.kind == "O" else ""
+    raise TypeError(
+        f"{name} must hold float64, float32, float16, bfloat16 or integers, got dtype {dtype}{hint}"
+    )
+
+
+def as_count(value: object, name: str, minimum: int) -> int:
+    """Check an integer argument of at least ``minimum``."""
+    try:
+        count = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
+    if count < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {count}")
+    return count
+
+
+def per_query(
+    values: object, name: str, query_count: int, dtype: type[np.float64] | type[np.int64]
+) -> npt.NDArray[Any]:
+    """One number for all queries, or an array of one a query, as an array of one a query."""
+    array = _from_torch(values, name) if _is_torch_tensor(values) else np.asarray(values)
+    kinds = "iu" if dtype is np.int64 else "iuf"
+    if array.dtype.kind not in kinds:
+        what = "integers" if dtype is np.int64 else "real numbers"
+        raise TypeError(f"{name} must be {what}, got {type(values).__name__} of dtype {array.dtype}")
+    if array.ndim > 1 or (array.ndim == 1 and array.shape[0] != query_count):
+        raise ValueError(f"{name} must be one number or have shape ({query_count},), got shape {array.shape}")
+    result = np.empty(query_count, dtype)
+    result[:] = array
+    if dtype is np.float64 and np.isnan(result).any():
+        raise ValueError(f"{name} must not be NaN")
+    return result
+
+
+def id_lists(lists: object, name: str, query_count: int, item_count: int) -> IdLists:
+    """Per-query id lists, from a SciPy sparse matrix (its pattern) or an ``(indptr, ids)`` pair, sorted by row."""
+    if hasattr(lists, "tocsr"):
+        csr = lists.tocsr()
+        if csr.shape != (query_count, item_count):
+            raise ValueError(f"{name} must have shape ({query_count}, {item_count}), got {csr.shape}")
+        indptr, ids = csr.indptr, csr.indices
+    elif isinstance(lists, tuple) and len(lists) == 2:
+        indptr, ids = lists
+    else:
+        raise TypeError(
+            f"{name} must be a SciPy sparse matrix or an (indptr, ids) pair, got {type(lists).__name__}"
+        )
+    indptr = _integers(indptr, f"{name} indptr")
+    ids = _ids(ids, name, item_count)
+    if indptr.shape[0] != query_count + 1:
+        raise ValueError(f"{name} indptr must have {query_count + 1} entries, got {indptr.shape[0]}")
+    if indptr[0] != 0 or indptr[-1] != ids.shape[0] or (np.diff(indptr) < 0).any():
+        raise ValueError(f"{name} indptr must ascend from 0 to the number of ids ({ids.shape[0]})")
+    if ids.shape[0] > 1:
+        unsorted = ids[1:] < ids[:-1]
+        row_starts = indptr[1:-1]
+        unsorted[row_starts[(row_starts > 0) & (row_starts < ids.shape[0])] - 1] = False
+        if unsorted.any():
+            rows = np.repeat(np.arange(query_count), np.diff(indptr))
+            ids = ids[np.lexsort((ids, rows))]
+    return indptr, ids
+
+
+def shared_ids(allowed: object, name: str, item_count: int) -> npt.NDArray[np.int64]:
+    """Ids that all queries may get, from a boolean mask over the items or a list of ids; ascending, distinct."""
+    array = _from_torch(allowed, name) if _is_torch_tensor(allowed) else np.asarray(allowed)
+    if array.dtype == np.bool_:
+        if array.shape != (item_count,):
+            raise ValueError(f"{name} mask must have shape ({item_count},), got {array.shape}")
+        return np.flatnonzero(array).astype(np.int64, copy=False)
+    return np.unique(_ids(array, name, item_count))
+
+
+def _ids(values: object, name: str, item_count: int) -> npt.NDArray[np.int64]:
+    ids = _integers(values, name)
+    if ids.shape[0] and (ids.min() < 0 or ids.max() >= item_count):
+        wrong = ids[(ids < 0) | (ids >= item_count)][0]
+        raise ValueError(f"{name} must hold item ids from 0 to {item_count - 1}, got {wrong}")
+    return ids
+
+
+def _integers(values: object, name: str) -> npt.NDArray[np.int64]:
+    array = _from_torch(values, name) if _is_torch_tensor(values) else np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
+    if array.shape[0] == 0:
+        return np.empty(0, np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def output(array: Any, name: str, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """A caller's array to write results into, checked."""
+    view = _from_torch(array, name) if _is_torch_tensor(array) else array
+    if not isinstance(view, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array or a torch CPU tensor, got {type(array).__name__}")
+    if view.shape != tuple(shape) or view.dtype != dtype:
+        raise ValueError(
+            f"{name} must have shape {tuple(shape)} and dtype {np.dtype(dtype)}, got {view.shape} and {view.dtype}"
+        )
+    if not (view.flags.c_contiguous and view.flags.writeable):
+        raise ValueError(f"{name} must be C-contiguous and writable")
+    return view

@@ -1,0 +1,334 @@
+"""Exact similarity search over rows: the public functions of the kernels.
+
+Results are canonical scores (docs/architecture.md): the same bits for every instruction set, number of threads and
+batch size. Order: score descending, then id ascending. Rows of zeros score 0 with everything; items with NaN or an
+infinity are never returned, and a query with one gets an empty row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from aigc_fast import _core
+from aigc_fast.arrays import Matrix, as_count, as_matrix, id_lists, output, per_query, shared_ids
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Metric: TypeAlias = Literal["cosine", "inner_product", "pearson"]
+
+
+class TopK(NamedTuple):
+    """The best items of each query.
+
+    Attributes
+    ----------
+    scores
+        Shape (queries, k), float32 (float64 where an input is float64), descending; ``-inf`` in missing slots.
+    ids
+        Shape (queries, k), int64; -1 in missing slots.
+    counts
+        Shape (queries,), int64: how many slots of each row are real.
+    """
+
+    scores: Any
+    ids: Any
+    counts: Any
+
+
+class ThresholdHits(NamedTuple):
+    """All items that reach the threshold, as CSR: query ``i`` has ``ids[indptr[i]:indptr[i + 1]]``, best first.
+
+    Attributes
+    ----------
+    indptr
+        Shape (queries + 1,), int64.
+    ids
+        Shape (hits,), int64.
+    scores
+        Shape (hits,), float32 (float64 where an input is float64).
+    """
+
+    indptr: Any
+    ids: Any
+    scores: Any
+
+
+def cosine_topk(
+    queries: Any,
+    items: Any,
+    k: int,
+    *,
+    threshold: Any = None,
+    exclude: Any = None,
+    allow: Any = None,
+    after: tuple[Any, Any] | None = None,
+    metric: Metric = "cosine",
+    num_threads: int | None = None,
+    out: TopK | None = None,
+) -> TopK:
+    """Find the ``k`` most similar items of each query, exactly.
+
+    Parameters
+    ----------
+    queries, items
+        Rows to compare, shapes (n_queries, d) and (n_items, d): NumPy arrays, torch CPU tensors, objects with DLPack
+        or the buffer protocol, nested lists; float64, float32, float16, bfloat16 or integers, with any strides. They
+        are never modified, and contiguous float arrays are never copied.
+    k
+        How many items to return for each query; may exceed ``n_items`` (the rest of the slots is then missing).
+    threshold
+        Only items that score at least this (inclusive, compared in the dtype of the scores): a number, or one a query.
+    exclude
+        Items that a query must not get: a SciPy sparse matrix of shape (n_queries, n_items) whose pattern counts, or a
+        pair ``(indptr, ids)``.
+    allow
+        The only items that may be returned: like ``exclude``, or for all queries alike a boolean mask of shape
+        (n_items,) or a list of ids. None: all. An empty list: none.
+    after
+        ``(score, id)``, numbers or one pair of arrays with an entry a query: only what comes after it in the order.
+        Passing the last score and id of a page gives the next page.
+    metric
+        "cosine", "inner_product", or "pearson" (the cosine of rows minus their mean).
+    num_threads
+        None: ``get_num_threads()``.
+    out
+        A ``TopK`` of arrays to write into (shapes and dtypes as returned); it is returned.
+
+    Returns
+    -------
+    TopK
+        ``scores``, ``ids`` and ``counts``; torch tensors where ``queries`` is one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument has a wrong shape, range or type; the message names it.
+
+    Notes
+    -----
+    O(n_queries · n_items · d) multiply-adds in float32 with a rigorous error bound, and float64 scores for the few
+    items that the bound leaves. Memory beyond the inputs and the result does not grow with ``n_queries · n_items``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> items = np.array([[1, 0], [0, 1], [1, 1], [0, 0], [2, 0]], dtype=np.float32)
+    >>> top = cosine_topk(items[:1], items, 3)
+    >>> top.ids.tolist(), top.counts.tolist()
+    ([[0, 4, 2]], [3])
+    >>> cosine_topk(items[:1], items, 3, threshold=0.8).ids.tolist()
+    [[0, 4, -1]]
+    """
+    query_rows, item_rows = _pair(queries, items, "queries", "items")
+    query_count, item_count = query_rows.array.shape[0], item_rows.array.shape[0]
+    k = as_count(k, "k", 0)
+    dtype = _score_dtype(query_rows, item_rows)
+    shape = (query_count, k)
+    if out is None:
+        result = TopK(np.empty(shape, dtype), np.empty(shape, np.int64), np.empty(query_count, np.int64))
+    else:
+        result = TopK(
+            output(out[0], "out scores", shape, dtype),
+            output(out[1], "out ids", shape, np.int64),
+            output(out[2], "out counts", (query_count,), np.int64),
+        )
+    _core.topk(
+        query_rows.array,
+        item_rows.array,
+        k,
+        None if threshold is None else _scores(threshold, "threshold", query_count, dtype),
+        metric,
+        *_filters(exclude, allow, after, query_count, item_count, dtype),
+        _threads(num_threads),
+        *result,
+    )
+    if out is not None:
+        return out
+    return TopK(*map(_as_torch, result)) if query_rows.is_torch else result
+
+
+def cosine_threshold(
+    queries: Any,
+    items: Any,
+    threshold: Any,
+    *,
+    exclude: Any = None,
+    allow: Any = None,
+    after: tuple[Any, Any] | None = None,
+    metric: Metric = "cosine",
+    num_threads: int | None = None,
+) -> ThresholdHits:
+    """Find every item whose similarity to a query reaches ``threshold`` (inclusive), exactly.
+
+    Parameters are those of :func:`cosine_topk`; ``threshold`` is a number or one a query.
+
+    Returns
+    -------
+    ThresholdHits
+        ``indptr``, ``ids`` and ``scores``, each row best first; torch tensors where ``queries`` is one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> items = np.array([[1, 0], [0, 1], [1, 1]], dtype=np.float32)
+    >>> hits = cosine_threshold(items, items, 0.7)
+    >>> hits.indptr.tolist(), hits.ids.tolist()
+    ([0, 2, 4, 7], [0, 2, 1, 2, 2, 0, 1])
+    """
+    query_rows, item_rows = _pair(queries, items, "queries", "items")
+    query_count, item_count = query_rows.array.shape[0], item_rows.array.shape[0]
+    dtype = _score_dtype(query_rows, item_rows)
+    indptr, ids, scores = _core.threshold(
+        query_rows.array,
+        item_rows.array,
+        _scores(threshold, "threshold", query_count, dtype),
+        metric,
+        *_filters(exclude, allow, after, query_count, item_count, dtype),
+        _threads(num_threads),
+    )
+    result = ThresholdHits(indptr, ids, scores.astype(dtype, copy=False))
+    return ThresholdHits(*map(_as_torch, result)) if query_rows.is_torch else result
+
+
+def cosine_similarity(
+    a: Any, b: Any = None, *, metric: Metric = "cosine", num_threads: int | None = None
+) -> Any:
+    """Compute the similarity of every row of ``a`` with every row of ``b``.
+
+    Parameters
+    ----------
+    a, b
+        Rows, shapes (n, d) and (m, d), as in :func:`cosine_topk`; ``b=None`` compares ``a`` with itself.
+    metric
+        "cosine", "inner_product" or "pearson".
+    num_threads
+        None: ``get_num_threads()``.
+
+    Returns
+    -------
+    array of shape (n, m)
+        Canonical scores, float32 (float64 where an input is float64); NaN for rows with NaN or an infinity.
+
+    Notes
+    -----
+    O(n · m · d) float64 multiply-adds. To keep only the best, :func:`cosine_topk` is much faster.
+
+    Examples
+    --------
+    >>> cosine_similarity([[3.0, 4.0], [0.0, 0.0]]).tolist()
+    [[1.0, 0.0], [0.0, 0.0]]
+    """
+    a_rows = as_matrix(a, "a")
+    b_rows = a_rows if b is None else as_matrix(b, "b")
+    _same_columns(a_rows, b_rows, "a", "b")
+    scores = np.empty((a_rows.array.shape[0], b_rows.array.shape[0]), _score_dtype(a_rows, b_rows))
+    _core.similarity(a_rows.array, b_rows.array, metric, _threads(num_threads), scores)
+    return _as_torch(scores) if a_rows.is_torch else scores
+
+
+def normalize(
+    x: Any, *, out: Any = None, return_norms: bool = False, num_threads: int | None = None
+) -> Any:
+    """Divide each row by its Euclidean norm.
+
+    Parameters
+    ----------
+    x
+        Rows, shape (n, d), as in :func:`cosine_topk`.
+    out
+        Array of shape (n, d) to write into, C-contiguous, of the result's dtype; may be ``x`` itself.
+    return_norms
+        Also return the norms.
+    num_threads
+        None: ``get_num_threads()``.
+
+    Returns
+    -------
+    rows : array of shape (n, d)
+        float32 (float64 for float64 input). Rows of zeros stay zero; rows with NaN or an infinity become NaN.
+    norms : array of shape (n,)
+        Only with ``return_norms``.
+
+    Examples
+    --------
+    >>> normalize([[3.0, 4.0]]).tolist()
+    [[0.6, 0.8]]
+    """
+    rows = as_matrix(x, "x")
+    dtype = _score_dtype(rows, rows)
+    result = np.empty(rows.array.shape, dtype) if out is None else output(out, "out", rows.array.shape, dtype)
+    source = rows.array
+    in_place = source.ctypes.data == result.ctypes.data and source.strides == result.strides
+    if out is not None and not in_place and np.may_share_memory(source, result):
+        source = source.copy()
+    norms = np.empty(source.shape[0], dtype) if return_norms else None
+    _core.normalize(source, _threads(num_threads), result, norms)
+    unit = out if out is not None else _as_torch(result) if rows.is_torch else result
+    if norms is None:
+        return unit
+    return unit, _as_torch(norms) if rows.is_torch else norms
+
+
+def _pair(queries: Any, items: Any, query_name: str, item_name: str) -> tuple[Matrix, Matrix]:
+    query_rows, item_rows = as_matrix(queries, query_name), as_matrix(items, item_name)
+    _same_columns(query_rows, item_rows, query_name, item_name)
+    return query_rows, item_rows
+
+
+def _same_columns(a: Matrix, b: Matrix, a_name: str, b_name: str) -> None:
+    if a.array.shape[1] != b.array.shape[1]:
+        raise ValueError(
+            f"{a_name} and {b_name} must have the same number of columns, "
+            f"got shapes {a.array.shape} and {b.array.shape}"
+        )
+
+
+def _score_dtype(a: Matrix, b: Matrix) -> type[np.float32] | type[np.float64]:
+    return np.float64 if np.float64 in (a.array.dtype, b.array.dtype) else np.float32
+
+
+def _scores(
+    values: Any, name: str, query_count: int, dtype: type[np.float32] | type[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Caller's scores, rounded like the library's own, so that comparisons are between like and like."""
+    with np.errstate(over="ignore"):
+        return per_query(values, name, query_count, np.float64).astype(dtype).astype(np.float64)
+
+
+def _filters(
+    exclude: Any,
+    allow: Any,
+    after: Any,
+    query_count: int,
+    item_count: int,
+    dtype: type[np.float32] | type[np.float64],
+) -> tuple[Any, Any, Any, Any]:
+    """Return (exclude lists, allow lists, shared allowed ids, page ends) as the extension takes them."""
+    exclude_lists = None if exclude is None else id_lists(exclude, "exclude", query_count, item_count)
+    allow_lists = allowed_ids = page_ends = None
+    if allow is not None:
+        if hasattr(allow, "tocsr") or (isinstance(allow, tuple) and len(allow) == 2 and np.ndim(allow[0]) == 1):
+            allow_lists = id_lists(allow, "allow", query_count, item_count)
+        else:
+            allowed_ids = shared_ids(allow, "allow", item_count)
+    if after is not None:
+        if not (isinstance(after, tuple) and len(after) == 2):
+            raise TypeError(f"after must be a pair (score, id), got {type(after).__name__}")
+        page_ends = (
+            _scores(after[0], "after score", query_count, dtype),
+            per_query(after[1], "after id", query_count, np.int64),
+        )
+    return exclude_lists, allow_lists, allowed_ids, page_ends
+
+
+def _threads(num_threads: int | None) -> int:
+    return 0 if num_threads is None else as_count(num_threads, "num_threads", 1)
+
+
+def _as_torch(array: npt.NDArray[Any]) -> Any:
+    import torch
+
+    return torch.from_numpy(array)
