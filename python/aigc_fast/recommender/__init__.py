@@ -1,0 +1,38 @@
+"""Recommenders over the exact cosine kernels, item vectors, user profiles, splits and metrics."""
+
+from aigc_fast.errors import require
+
+require("scipy.sparse", "recommender")
+
+from aigc_fast.recommender.base import NotFittedError, Recommender  # noqa: E402  (name the missing extra first)
+from aigc_fast.recommender.evaluation import accuracy_by_user, evaluate  # noqa: E402
+from aigc_fast.recommender.neighbours import ItemKNN, UserKNN  # noqa: E402
+from aigc_fast.recommender.popularity import TopPop  # noqa: E402
+from aigc_fast.recommender.profiles import user_profiles  # noqa: E402
+from aigc_fast.recommender.splits import (  # noqa: E402
+    Split,
+    cold_item_split,
+    random_split,
+    restrict,
+    temporal_split,
+)
+from aigc_fast.recommender.vectors import collaborative_vectors, content_vectors, item_vectors  # noqa: E402
+
+__all__ = [
+    "ItemKNN",
+    "NotFittedError",
+    "Recommender",
+    "Split",
+    "TopPop",
+    "UserKNN",
+    "accuracy_by_user",
+    "cold_item_split",
+    "collaborative_vectors",
+    "content_vectors",
+    "evaluate",
+    "item_vectors",
+    "random_split",
+    "restrict",
+    "temporal_split",
+    "user_profiles",
+]

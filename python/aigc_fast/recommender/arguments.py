@@ -1,0 +1,137 @@
+"""The one home of the argument checks that recommenders, splits, profiles and metrics share."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array, csr_matrix, issparse
+
+CSR: TypeAlias = csr_matrix | csr_array
+#: The pattern of a CSR matrix: where the ids of each row begin, and the ids.
+Pattern: TypeAlias = tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.integer[Any]]]
+#: What `Recommender.recommend` takes as ``allow``: CSR or pattern by user, or mask or ids for all.
+Allow: TypeAlias = CSR | Pattern | npt.ArrayLike
+
+
+def as_csr(name: str, value: object, shape: tuple[int | None, int | None] = (None, None)) -> csr_matrix:
+    """Return ``value`` as CSR with sorted, unique indices and finite values; the input is never modified.
+
+    Explicit zeros stay entries. ``shape`` gives the sizes that are fixed (None: any).
+
+    Raises
+    ------
+    TypeError
+        Not a SciPy sparse matrix.
+    ValueError
+        Another shape, or a value that is NaN or infinite.
+    """
+    if not issparse(value):
+        raise TypeError(f"{name} is a {type(value).__name__}; a SciPy sparse matrix (CSR) is taken")
+    if value.ndim != 2 or any(want not in (None, got) for want, got in zip(shape, value.shape, strict=True)):
+        wanted = " × ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {value.shape}; {wanted} is taken")
+    matrix = csr_matrix(value)  # shares the arrays of a CSR input
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    if not np.isfinite(matrix.data).all():
+        raise ValueError(f"{name} holds NaN or infinite values")
+    return matrix
+
+
+def as_same_pattern(name: str, value: object, of: csr_matrix, of_name: str) -> csr_matrix:
+    """Return ``value`` as CSR that has an entry exactly where ``of`` has one."""
+    matrix = as_csr(name, value, of.shape)
+    if not (np.array_equal(matrix.indptr, of.indptr) and np.array_equal(matrix.indices, of.indices)):
+        raise ValueError(f"{name} must have an entry exactly where {of_name} has one")
+    return matrix
+
+
+def as_count(name: str, value: object, minimum: int = 0) -> int:
+    """Return ``value`` as int, at least ``minimum``."""
+    try:
+        count = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} is a {type(value).__name__}; an int is taken") from None
+    if count < minimum:
+        raise ValueError(f"{name} is {count}; at least {minimum} is taken")
+    return count
+
+
+def as_fraction(name: str, value: float) -> float:
+    """Return ``value`` as float strictly between 0 and 1."""
+    fraction = float(value)
+    if not 0.0 < fraction < 1.0:
+        raise ValueError(f"{name} is {value}; a number between 0 and 1 (exclusive) is taken")
+    return fraction
+
+
+def as_ids(name: str, value: npt.ArrayLike, size: int | None) -> npt.NDArray[np.int64]:
+    """Return ``value`` (ids or one id) as a 1-d int64 array, each in [0, size) unless ``size`` is None.
+
+    Raises
+    ------
+    TypeError
+        Not integers.
+    ValueError
+        More than one dimension, or an id out of range.
+    """
+    ids = np.atleast_1d(np.asarray(value))
+    if ids.size == 0 and ids.dtype == np.float64:  # what an empty list becomes
+        ids = ids.astype(np.int64)
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{name} has dtype {ids.dtype}; integers are taken")
+    if ids.ndim != 1:
+        raise ValueError(f"{name} has {ids.ndim} dimensions; one id or a 1-d array is taken")
+    ids = ids.astype(np.int64)
+    if size is not None and ids.size and (ids.min() < 0 or ids.max() >= size):
+        bad = ids[(ids < 0) | (ids >= size)][0]
+        raise ValueError(f"{name} holds {bad}; ids from 0 to {size - 1} are taken")
+    return ids
+
+
+def as_dense(name: str, value: npt.ArrayLike, rows: int | None = None) -> npt.NDArray[np.floating[Any]]:
+    """Return ``value`` as a finite 2-d float32 or float64 array (other numbers become float32)."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {array.dtype}; numbers are taken")
+    if array.ndim != 2 or rows not in (None, array.shape[0]):
+        wanted = "any number of" if rows is None else rows
+        raise ValueError(f"{name} has shape {array.shape}; 2-d with {wanted} rows is taken")
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinite values")
+    return array
+
+
+def as_allow(allow: Allow | None, n_rows: int, n_items: int) -> Pattern | npt.NDArray[np.bool_] | None:
+    """Return ``allow`` as a pattern with one row per user, or a mask over the items shared by all, or None."""
+    if allow is None:
+        return None
+    if issparse(allow):
+        matrix = as_csr("allow", allow, (n_rows, n_items))
+        return matrix.indptr, matrix.indices
+    if isinstance(allow, tuple) and len(allow) == 2 and all(isinstance(part, np.ndarray) for part in allow):
+        indptr = as_ids("allow (indptr)", allow[0], None)
+        ids = as_ids("allow (ids)", allow[1], n_items)
+        if len(indptr) != n_rows + 1 or indptr[0] != 0 or indptr[-1] != len(ids) or (np.diff(indptr) < 0).any():
+            raise ValueError(f"allow: indptr must rise from 0 to {len(ids)} in {n_rows + 1} entries")
+        return indptr, ids
+    mask = np.asarray(allow)
+    if mask.dtype == np.bool_:
+        if mask.shape != (n_items,):
+            raise ValueError(f"allow is a mask of shape {mask.shape}; {(n_items,)} is taken")
+        return mask
+    shared = np.zeros(n_items, np.bool_)
+    shared[as_ids("allow", mask, n_items)] = True
+    return shared
+
+
+def pattern_rows(pattern: Pattern, first: int, last: int) -> Pattern:
+    """Rows ``first`` to ``last`` (exclusive) of a pattern."""
+    indptr, ids = pattern
+    return indptr[first : last + 1] - indptr[first], ids[indptr[first] : indptr[last]]

@@ -1,0 +1,161 @@
+"""What every recommender does: check its arguments, fit, recommend, find similar items and users."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from aigc_fast import TopK
+from aigc_fast.recommender.arguments import CSR, Allow, Pattern, as_allow, as_count, as_csr, as_ids
+
+if TYPE_CHECKING:
+    from typing import Self  # Python 3.11; annotations are not evaluated
+
+
+class NotFittedError(ValueError, AttributeError):
+    """A recommender was asked before `fit`; the bases are those of scikit-learn's error of this name."""
+
+
+class Recommender(ABC):
+    """Base of all recommenders; the conventions are those of scikit-learn and implicit.
+
+    A subclass implements `_fit` and `_recommend`, and `_similar_items` or `_similar_users` where they make
+    sense; the arguments that reach them are checked. Lists are ordered by score descending, then id ascending;
+    a missing slot has id -1 and score -inf, and ``counts`` says how many are real.
+
+    Attributes
+    ----------
+    user_items_ : (n_users, n_items) CSR, float32
+        What `fit` was given, with sorted indices.
+    """
+
+    user_items_: csr_matrix
+
+    def fit(self, user_items: CSR) -> Self:
+        """Learn from interactions.
+
+        Parameters
+        ----------
+        user_items : (n_users, n_items) CSR
+            Every entry is an interaction, its value is the weight (a rating, a count, 1).
+
+        Returns
+        -------
+        self
+        """
+        self.user_items_ = as_csr("user_items", user_items).astype(np.float32)
+        self._fit(self.user_items_)
+        return self
+
+    def recommend(
+        self,
+        user_ids: npt.ArrayLike,
+        n: int = 10,
+        *,
+        user_items: CSR | None = None,
+        exclude_seen: bool = True,
+        allow: Allow | None = None,
+    ) -> TopK:
+        """Best items for each user.
+
+        Parameters
+        ----------
+        user_ids : int or (n_lists,) ints
+            Rows of the training matrix. With ``user_items`` they only say whose history that is: a number
+            outside the training rows, for instance -1, is a new user.
+        n
+            Length of the lists.
+        user_items : (n_lists, n_items) CSR, optional
+            Histories to use in place of the training rows of these users.
+        exclude_seen
+            Leave out the items in the user's history (the row of ``user_items`` if given).
+        allow
+            Items that may be returned: a CSR (its pattern) or (indptr, ids) with one row per list, or a
+            boolean mask or a list of ids that holds for all. None: all items; an empty list: none.
+
+        Returns
+        -------
+        TopK
+            scores float32 and ids int64, both (n_lists, n), and counts int64 (n_lists,). A list is shorter
+            than n where the model knows nothing about the remaining items.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            An argument of the wrong type, shape or range.
+        """
+        n_users, n_items = self._fitted().shape
+        ids = as_ids("user_ids", user_ids, n_users if user_items is None else None)
+        if user_items is None:
+            history = self.user_items_[ids]
+        else:
+            history = as_csr("user_items", user_items, (len(ids), n_items)).astype(np.float32)
+        exclude = (history.indptr, history.indices) if exclude_seen else None
+        return self._recommend(ids, history, as_count("n", n), exclude, as_allow(allow, len(ids), n_items))
+
+    def similar_items(self, item_ids: npt.ArrayLike, n: int = 10) -> TopK:
+        """Items most similar to each of the given ones, those themselves left out.
+
+        Parameters
+        ----------
+        item_ids : int or (n_lists,) ints
+        n
+            Length of the lists.
+
+        Raises
+        ------
+        NotImplementedError
+            This recommender knows no similarity of items.
+        """
+        ids = as_ids("item_ids", item_ids, self._fitted().shape[1])
+        return self._similar_items(ids, as_count("n", n))
+
+    def similar_users(self, user_ids: npt.ArrayLike, n: int = 10) -> TopK:
+        """Users most similar to each of the given ones, those themselves left out.
+
+        Parameters
+        ----------
+        user_ids : int or (n_lists,) ints
+        n
+            Length of the lists.
+
+        Raises
+        ------
+        NotImplementedError
+            This recommender knows no similarity of users.
+        """
+        ids = as_ids("user_ids", user_ids, self._fitted().shape[0])
+        return self._similar_users(ids, as_count("n", n))
+
+    @abstractmethod
+    def _fit(self, user_items: csr_matrix) -> None:
+        """Learn from the checked matrix, which is also ``user_items_``."""
+
+    @abstractmethod
+    def _recommend(
+        self,
+        user_ids: npt.NDArray[np.int64],
+        history: csr_matrix,
+        n: int,
+        exclude: Pattern | None,
+        allow: Pattern | npt.NDArray[np.bool_] | None,
+    ) -> TopK:
+        """Lists for the histories; ``user_ids`` outside the training rows are new users."""
+
+    def _similar_items(self, item_ids: npt.NDArray[np.int64], n: int) -> TopK:
+        raise NotImplementedError(f"{type(self).__name__} knows no similarity of items")
+
+    def _similar_users(self, user_ids: npt.NDArray[np.int64], n: int) -> TopK:
+        raise NotImplementedError(f"{type(self).__name__} knows no similarity of users")
+
+    def _fitted(self) -> csr_matrix:
+        fitted: Any = getattr(self, "user_items_", None)
+        if fitted is None:
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit first")
+        return fitted

@@ -1,0 +1,184 @@
+"""Metrics of recommendation lists against held-out interactions, computed for all users at once.
+
+Definitions, for a user u with list i_1 … i_n (only the first n slots count; a missing slot is a miss) and test
+items T_u, any of which is relevant whatever its value:
+
+- P@n = |hits| / n, R@n = |hits| / \\|T_u|;
+- NDCG@n = Σ_{r: i_r ∈ T_u} 1/log2(r+1) / Σ_{r=1}^{min(n, \\|T_u|)} 1/log2(r+1): Järvelin and Kekäläinen, ACM TOIS 20(4),
+  2002, with binary gains and the ideal list cut at n;
+- MRR@n = 1/rank of the first hit within n, 0 without one (Voorhees, TREC-8, 1999).
+
+These four are averaged over the users who have test items. Beyond accuracy, over all lists given:
+
+- Coverage@n: share of the items that appear in at least one list (Ge et al., RecSys 2010, catalogue coverage);
+- Diversity@n: 1 − mean cosine over all pairs of items of a list, averaged over the lists of two items or more (Smyth and
+  McClave, ICCBR 2001; the complement of Ziegler's intra-list similarity, WWW 2005);
+- Novelty@n: mean of −log2 p(i) over the items of a list, averaged over the lists that have any, where p(i) is the share of the
+  users who have item i in train (mean self-information: Zhou et al., PNAS 107(10), 2010); an item that nobody has counts as
+  if one user had it, the rarest that data can show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aigc_fast import TopK, normalize
+from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_dense
+
+#: Lists per block of the diversity computation: bounds the block of vectors to (lists · n · d) floats.
+_DIVERSITY_BLOCK = 1024
+
+
+def evaluate(
+    topk: TopK,
+    test: CSR,
+    cutoffs: Sequence[int] = (5, 20),
+    *,
+    train: CSR | None = None,
+    item_vectors: npt.ArrayLike | None = None,
+) -> dict[str, float]:
+    """All metrics of a set of lists; the definitions are at the top of this module.
+
+    Parameters
+    ----------
+    topk
+        What `Recommender.recommend` returned; row u is the list of row u of ``test``.
+    test : (n_lists, n_items) CSR
+        Its pattern says what is relevant.
+    cutoffs
+        The n of the metrics, none longer than the lists.
+    train : (n_users, n_items) CSR, optional
+        Gives novelty its p(i); its rows may be other users than those of ``test``.
+    item_vectors : (n_items, d), optional
+        Gives diversity its cosines.
+
+    Returns
+    -------
+    dict
+        "P@5", "R@5", "NDCG@5", "MRR@5", "Coverage@5" and so on for each cutoff; "Diversity@5" only with
+        ``item_vectors``, "Novelty@5" only with ``train``. An average over nobody is NaN.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not belong together, an id out of range or twice in a list, a cutoff beyond the lists.
+
+    Notes
+    -----
+    O(n_lists · n · log nnz) time, and for diversity O(n_lists · n · d).
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> lists = TopK(np.array([[0.9, 0.5]]), np.array([[2, 0]]), np.array([2]))
+    >>> metrics = evaluate(lists, csr_matrix([[1, 1, 0]]), cutoffs=[2])
+    >>> {name: round(value, 3) for name, value in metrics.items()}
+    {'P@2': 0.5, 'R@2': 0.5, 'NDCG@2': 0.387, 'MRR@2': 0.5, 'Coverage@2': 0.667}
+    """
+    relevant = as_csr("test", test)
+    n_items = relevant.shape[1]
+    ids = _checked_ids(topk, relevant.shape)
+    popularity = None if train is None else _self_information(train, n_items)
+    unit = None if item_vectors is None else normalize(as_dense("item_vectors", item_vectors, n_items))
+    metrics: dict[str, float] = {}
+    for cutoff in cutoffs:
+        n = as_count("cutoffs", cutoff, minimum=1)
+        if n > ids.shape[1]:
+            raise ValueError(f"cutoffs holds {n}; the lists of topk have {ids.shape[1]} slots")
+        for name, values in accuracy_by_user(topk, relevant, n).items():
+            metrics[f"{name}@{n}"] = _mean(values)
+        listed = ids[:, :n]
+        metrics[f"Coverage@{n}"] = _coverage(listed, n_items)
+        if unit is not None:
+            metrics[f"Diversity@{n}"] = _mean(_diversity(listed, unit))
+        if popularity is not None:
+            metrics[f"Novelty@{n}"] = _mean(_novelty(listed, popularity))
+    return metrics
+
+
+def accuracy_by_user(topk: TopK, test: CSR, n: int) -> dict[str, npt.NDArray[np.float64]]:
+    """P, R, NDCG and MRR at ``n`` of every list, NaN where the user has no test items.
+
+    For paired tests between recommenders; `evaluate` averages these.
+    """
+    relevant = as_csr("test", test)
+    ids = _checked_ids(topk, relevant.shape)[:, :n]
+    hit = _is_relevant(ids, relevant)
+    counts = np.diff(relevant.indptr).astype(np.float64)
+    counts[counts == 0] = np.nan
+    hits = hit.sum(axis=1) + 0 * counts  # NaN for users without test items
+    gain = 1 / np.log2(np.arange(2, n + 2))
+    ideal = np.cumsum(gain)[np.minimum(np.nan_to_num(counts, nan=1), n).astype(np.int64) - 1]
+    first = np.argmax(hit, axis=1) + 1
+    return {
+        "P": hits / n,
+        "R": hits / counts,
+        "NDCG": (hit * gain[: hit.shape[1]]).sum(axis=1) / ideal + 0 * counts,
+        "MRR": np.where(hit.any(axis=1), 1 / first, 0) + 0 * counts,
+    }
+
+
+def _checked_ids(topk: TopK, shape: tuple[int, int]) -> npt.NDArray[np.integer[Any]]:
+    ids = np.asarray(topk.ids)
+    if ids.dtype.kind != "i" or ids.ndim != 2 or len(ids) != shape[0]:
+        raise ValueError(f"topk.ids is {ids.dtype} of shape {ids.shape}; one row of ints for each of {shape[0]} users is taken")
+    if ids.size and (ids.min() < -1 or ids.max() >= shape[1]):
+        raise ValueError(f"topk.ids holds ids from {ids.min()} to {ids.max()}; -1 to {shape[1] - 1} are taken")
+    ranked = np.sort(ids, axis=1)
+    twice = (ranked[:, 1:] == ranked[:, :-1]) & (ranked[:, 1:] >= 0)
+    if twice.any():
+        raise ValueError(f"topk.ids: row {np.argmax(twice.any(axis=1))} lists an item twice")
+    return ids
+
+
+def _is_relevant(ids: npt.NDArray[np.integer[Any]], relevant: Any) -> npt.NDArray[np.bool_]:
+    """Whether each listed item is an entry of its row: one binary search in the sorted (row, item) keys."""
+    n_rows, n_items = relevant.shape
+    row = np.arange(n_rows, dtype=np.int64)
+    keys = np.repeat(row, np.diff(relevant.indptr)) * n_items + relevant.indices
+    wanted = np.where(ids < 0, -1, row[:, None] * n_items + ids)
+    keys = np.append(keys, np.iinfo(np.int64).max)  # so that every place exists
+    found: npt.NDArray[np.bool_] = keys[np.searchsorted(keys, wanted)] == wanted
+    return found
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    real = values[~np.isnan(values)]
+    return float(real.mean()) if real.size else float("nan")
+
+
+def _coverage(ids: npt.NDArray[np.integer[Any]], n_items: int) -> float:
+    return len(np.unique(ids[ids >= 0])) / n_items if n_items else float("nan")
+
+
+def _diversity(ids: npt.NDArray[np.integer[Any]], unit: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """1 − mean pairwise cosine of each list, by ‖Σv‖² = Σ‖v‖² + 2·Σ_{pairs} v·w; NaN below two items."""
+    diversity = np.full(len(ids), np.nan)
+    for first in range(0, len(ids), _DIVERSITY_BLOCK):
+        block = ids[first : first + _DIVERSITY_BLOCK]
+        real = block >= 0
+        vectors = np.where(real[..., None], unit[block], 0).astype(np.float64)
+        count = real.sum(axis=1).astype(np.float64)
+        count[count < 2] = np.nan
+        pairs_twice = (vectors.sum(axis=1) ** 2).sum(axis=1) - (vectors**2).sum(axis=(1, 2))
+        diversity[first : first + len(block)] = 1 - pairs_twice / (count * (count - 1))
+    return diversity
+
+
+def _self_information(train: CSR, n_items: int) -> npt.NDArray[np.float64]:
+    matrix = as_csr("train", train, (None, n_items))
+    users = np.bincount(matrix.indices, minlength=n_items)
+    return np.log2(max(matrix.shape[0], 1)) - np.log2(np.maximum(users, 1))
+
+
+def _novelty(
+    ids: npt.NDArray[np.integer[Any]], information: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    real = ids >= 0
+    count = real.sum(axis=1).astype(np.float64)
+    count[count == 0] = np.nan
+    return np.where(real, information[ids], 0).sum(axis=1) / count

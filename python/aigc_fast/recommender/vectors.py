@@ -1,0 +1,184 @@
+"""Item vectors that cosine search works on: from content, from interactions, and both together."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix, diags
+from scipy.sparse.linalg import svds
+
+from aigc_fast import normalize
+from aigc_fast.data.ratings import UNKNOWN, Items
+from aigc_fast.recommender.arguments import CSR, as_count, as_csr
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+#: Decades of release that have a column each; what lies outside shares the first or the last.
+FIRST_DECADE, LAST_DECADE = 1900, 2030
+_N_DECADES = (LAST_DECADE - FIRST_DECADE) // 10 + 1
+_WORD = re.compile(r"\w+")
+
+
+def content_vectors(
+    items: Items,
+    *,
+    reference: Items | None = None,
+    title_buckets: int = 256,
+    genre_weight: float = 1.0,
+    decade_weight: float = 0.5,
+    title_weight: float = 0.5,
+) -> Float32:
+    """Vectors of what is known of the items: genres, decade of release and the words of the title.
+
+    Three parts side by side, each with unit rows (zero where nothing is known) times its weight, and the
+    whole normalised again:
+
+    - genres: one column each, times its IDF;
+    - decade: one column for each of 1900 … 2030;
+    - title: words hashed into ``title_buckets`` columns with a sign (Weinberger et al., Feature Hashing, ICML 2009),
+      times the IDF of their column. The hash is CRC-32, the same in every process.
+
+    IDF is ln((1 + n) / (1 + df)) + 1 over the n items of ``reference``, as in scikit-learn.
+
+    Parameters
+    ----------
+    items
+        The items to describe.
+    reference
+        The items that fix the genre columns and the IDF; default ``items``. To describe new items in the
+        space of a catalogue, pass the catalogue here.
+    title_buckets
+        Number of columns that title words are hashed into.
+    genre_weight, decade_weight, title_weight
+        Length of each part; the share of the parts in a cosine goes with the squares.
+
+    Returns
+    -------
+    (n_items, n_genres + 14 + title_buckets) float32
+        Unit rows, zero where nothing is known of an item.
+    """
+    known = items if reference is None else reference
+    buckets = as_count("title_buckets", title_buckets, minimum=1)
+    genres = _genre_columns(items, known.genre_names) * _idf(known.genres)
+    titles = _title_columns(items.titles, buckets) * _idf(_title_columns(known.titles, buckets) != 0)
+    return _side_by_side(
+        [(genre_weight, genres), (decade_weight, _decade_columns(items.years)), (title_weight, titles)]
+    )
+
+
+def collaborative_vectors(user_items: CSR, dim: int = 64) -> Float32:
+    """Vectors of items from the users who have them: a truncated SVD of the normalised interactions.
+
+    The columns of ``user_items`` are scaled to unit length and the result factored as U S Vᵀ, so V S² Vᵀ is the best
+    approximation of rank ``dim`` to the cosines between the items. Item i gets row i of V S^½, normalised: S^½
+    instead of S keeps the few largest directions, which are mostly popularity, from ruling the cosine
+    (compare Levy, Goldberg, Dagan, TACL 3, 2015, section 3.3, on the exponent of S).
+
+    Parameters
+    ----------
+    user_items : (n_users, n_items) CSR
+    dim
+        Number of singular vectors, below both sizes of the matrix.
+
+    Returns
+    -------
+    (n_items, dim) float32
+        Unit rows, zero for items without interactions. Deterministic.
+
+    Notes
+    -----
+    O(nnz · dim) time for each of the few dozen steps of ARPACK; the dense part is (n_users + n_items) · dim.
+    """
+    matrix = as_csr("user_items", user_items).astype(np.float64)
+    size = as_count("dim", dim, minimum=1)
+    if size >= min(matrix.shape):
+        raise ValueError(f"dim is {size}; less than {min(matrix.shape)} is taken for user_items {matrix.shape}")
+    length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel())
+    used = length > 0
+    scale = np.divide(1, length, out=np.zeros_like(length), where=used)
+    _, singular, right = _svd(matrix @ diags(scale), size)
+    vectors = np.where(used[:, None], right * np.sqrt(singular), 0)  # exactly zero, without rounding noise
+    return normalize(vectors).astype(np.float32)
+
+
+def item_vectors(
+    user_items: CSR,
+    items: Items,
+    *,
+    dim: int = 64,
+    content_weight: float = 0.5,
+    collaborative_weight: float = 1.0,
+) -> Float32:
+    """Content and collaborative vectors side by side, each part with unit rows times its weight, normalised.
+
+    An item without interactions has its content part alone, of length 1 after normalisation: its cosine with a
+    profile is that of the content part, so new items are found by content and old ones by both.
+    """
+    matrix = as_csr("user_items", user_items, (None, len(items)))
+    return _side_by_side(
+        [
+            (content_weight, content_vectors(items)),
+            (collaborative_weight, collaborative_vectors(matrix, dim)),
+        ]
+    )
+
+
+def _side_by_side(parts: Iterable[tuple[float, npt.NDArray[Any]]]) -> Float32:
+    """Concatenate parts with unit rows times their weights; unit rows again."""
+    columns = []
+    for weight, part in parts:
+        if not (np.isfinite(weight) and weight >= 0):
+            raise ValueError(f"a weight is {weight}; finite numbers of at least 0 are taken")
+        columns.append(weight * normalize(np.ascontiguousarray(part, np.float64)))
+    return normalize(np.concatenate(columns, axis=1)).astype(np.float32)
+
+
+def _idf(present: npt.NDArray[np.bool_]) -> Float64:
+    return np.log((1 + len(present)) / (1 + present.sum(axis=0))) + 1
+
+
+def _genre_columns(items: Items, names: tuple[str, ...]) -> Float64:
+    columns = np.zeros((len(items), len(names)))
+    for position, name in enumerate(names):
+        if name in items.genre_names:
+            columns[:, position] = items.genres[:, items.genre_names.index(name)]
+    return columns
+
+
+def _decade_columns(years: npt.NDArray[np.int64]) -> Float64:
+    columns = np.zeros((len(years), _N_DECADES))
+    known = np.flatnonzero(years != UNKNOWN)
+    decade = np.clip((years[known] - FIRST_DECADE) // 10, 0, _N_DECADES - 1)
+    columns[known, decade] = 1
+    return columns
+
+
+def _title_columns(titles: npt.NDArray[np.str_], buckets: int) -> Float64:
+    """Signed counts of hashed words."""
+    columns = np.zeros((len(titles), buckets))
+    for row, title in enumerate(titles.tolist()):
+        for word in _WORD.findall(title.lower()):
+            code = zlib.crc32(word.encode())
+            columns[row, (code >> 1) % buckets] += 1 - 2 * (code & 1)
+    return columns
+
+
+def _svd(matrix: csr_matrix, dim: int) -> tuple[Float64, Float64, Float64]:
+    """Truncated SVD, singular values descending, with a fixed start and a fixed sign: the same at every call.
+
+    ARPACK starts from a random vector unless given one; the sign of a pair of singular vectors is free, here
+    the entry of the right one that is largest in size is made positive.
+    """
+    start = np.random.default_rng(0).standard_normal(min(matrix.shape))
+    left, singular, right = svds(matrix, k=dim, v0=start)
+    order = np.argsort(-singular, kind="stable")
+    left, singular, right = left[:, order], singular[order], right[order].T
+    sign = np.sign(right[np.argmax(abs(right), axis=0), np.arange(dim)])
+    sign[sign == 0] = 1
+    return left * sign, singular, right * sign
