@@ -85,7 +85,8 @@ py::tuple bind_threshold(const py::array& queries, const py::array& items, const
 void register_search(py::module_& module) {
     module.def("topk", &bind_topk, py::arg("queries"), py::arg("items"), py::arg("k"), py::arg("thresholds"),
                py::arg("metric"), py::arg("exclude"), py::arg("allow"), py::arg("allow_ids"), py::arg("after"),
-               py::arg("num_threads"), py::arg("scores"), py::arg("ids"), py::arg("counts"),
+               py::arg("num_threads"), py::arg("scores").noconvert(), py::arg("ids").noconvert(),
+               py::arg("counts").noconvert(),
                "Write the best k items of each query into scores, ids and counts.");
     module.def("threshold", &bind_threshold, py::arg("queries"), py::arg("items"), py::arg("thresholds"),
                py::arg("metric"), py::arg("exclude"), py::arg("allow"), py::arg("allow_ids"), py::arg("after"),

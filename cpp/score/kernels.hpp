@@ -15,8 +15,9 @@ struct DotAndSquare {
 };
 
 struct ScoreKernels {
-    DotAndSquare (*pair_f32)(const float* x, const double* q, std::size_t dim);
-    DotAndSquare (*pair_f64)(const double* x, const double* q, std::size_t dim);
+    // out[i] for `count` rows against one query.
+    void (*pairs_f32)(const float* const* x, std::size_t count, const double* q, std::size_t dim, DotAndSquare* out);
+    void (*pairs_f64)(const double* const* x, std::size_t count, const double* q, std::size_t dim, DotAndSquare* out);
     // out[4 * i + j] = x[i] . q[j] for four rows of each side.
     void (*tile_4x4)(const double* const* x, const double* const* q, std::size_t dim, double* out);
     // y = x / norm, divided in float64 and rounded to the type of y.

@@ -6,22 +6,34 @@
 
 namespace {
 
+// Rows side by side, since one sum alone would wait for the latency of each multiply-add.
+template <std::size_t Rows, class T>
+inline void pairs_of(const T* const* x, const double* q, std::size_t dim, aigc_fast::DotAndSquare* out) {
+    F64x8 dots[Rows];
+    F64x8 squares[Rows];
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < Rows; ++r) dots[r] = squares[r] = F64x8::zero();
+    const auto step = [&](F64x8 q_f64x8, auto load) {
+#pragma GCC unroll 4
+        for (std::size_t r = 0; r < Rows; ++r) {
+            const F64x8 x_f64x8 = load(x[r]);
+            dots[r] = F64x8::fma(x_f64x8, q_f64x8, dots[r]);
+            squares[r] = F64x8::fma(x_f64x8, x_f64x8, squares[r]);
+        }
+    };
+    std::size_t at = 0;
+    for (; at + 8 <= dim; at += 8) step(F64x8::load(q + at), [&](const T* row) { return F64x8::load(row + at); });
+    if (at < dim)
+        step(F64x8::load_tail(q + at, dim - at), [&](const T* row) { return F64x8::load_tail(row + at, dim - at); });
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < Rows; ++r) out[r] = {dots[r].sum(), squares[r].sum()};
+}
+
 template <class T>
-aigc_fast::DotAndSquare pair(const T* x, const double* q, std::size_t dim) {
-    F64x8 dot = F64x8::zero();
-    F64x8 square = F64x8::zero();
-    std::size_t j = 0;
-    for (; j + 8 <= dim; j += 8) {
-        const F64x8 x_f64x8 = F64x8::load(x + j);
-        dot = F64x8::fma(x_f64x8, F64x8::load(q + j), dot);
-        square = F64x8::fma(x_f64x8, x_f64x8, square);
-    }
-    if (j < dim) {
-        const F64x8 x_f64x8 = F64x8::load_tail(x + j, dim - j);
-        dot = F64x8::fma(x_f64x8, F64x8::load_tail(q + j, dim - j), dot);
-        square = F64x8::fma(x_f64x8, x_f64x8, square);
-    }
-    return {dot.sum(), square.sum()};
+void pairs(const T* const* x, std::size_t count, const double* q, std::size_t dim, aigc_fast::DotAndSquare* out) {
+    std::size_t i = 0;
+    for (; i + 4 <= count; i += 4) pairs_of<4>(x + i, q, dim, out + i);
+    for (; i < count; ++i) pairs_of<1>(x + i, q, dim, out + i);
 }
 
 // Sixteen independent sums hide the latency of the multiply-add.
@@ -53,7 +65,7 @@ void divide(const double* x, double norm, T* y, std::size_t dim) {
     for (std::size_t j = 0; j < dim; ++j) y[j] = static_cast<T>(x[j] / norm);
 }
 
-constexpr aigc_fast::ScoreKernels kScoreKernels = {pair<float>, pair<double>, tile_4x4, divide<float>,
+constexpr aigc_fast::ScoreKernels kScoreKernels = {pairs<float>, pairs<double>, tile_4x4, divide<float>,
                                                    divide<double>};
 
 }  // namespace

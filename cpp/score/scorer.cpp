@@ -31,6 +31,12 @@ constexpr double kSmallestPlain = 0x1p-400;
 constexpr double kPlainSquareMin = 0x1p-760;
 constexpr double kPlainSquareMax = 0x1p800;
 
+DotAndSquare pair_f64(const ScoreKernels& kernels, const double* x, const double* q, std::size_t dim) {
+    DotAndSquare result;
+    kernels.pairs_f64(&x, 1, q, dim, &result);
+    return result;
+}
+
 int scale_extreme(double* x, std::size_t dim) {
     double largest = 0.0;
     for (std::size_t j = 0; j < dim; ++j) largest = std::max(largest, std::fabs(x[j]));
@@ -51,12 +57,12 @@ CanonicalRow canonical_row(const RowReader& reader, std::size_t row, Metric metr
     if (!result.finite || dim == 0) return result;
     if (metric != Metric::inner_product && reader.dtype() == DType::f64)
         result.exponent = scale_extreme(values, dim);
-    result.raw_norm = std::sqrt(kernels.pair_f64(values, values, dim).square);
+    result.raw_norm = std::sqrt(pair_f64(kernels, values, values, dim).square);
     result.norm = result.raw_norm;
     if (metric == Metric::pearson) {
         const double mean = canonical_mean(values, dim);
         for (std::size_t j = 0; j < dim; ++j) values[j] -= mean;
-        result.norm = std::sqrt(kernels.pair_f64(values, values, dim).square);
+        result.norm = std::sqrt(pair_f64(kernels, values, values, dim).square);
     }
     return result;
 }
@@ -68,32 +74,40 @@ double finish_score(Metric metric, double dot, double norm_x, double norm_q, boo
     return as_f64 ? score : static_cast<double>(static_cast<float>(score));
 }
 
-double Scorer::operator()(std::size_t item, const double* query, double query_norm, Scratch& scratch) const {
-    const std::size_t dim = items_.dim();
-    if (metric_ != Metric::pearson && items_.dtype() != DType::f64) {
-        const float* x;
-        if (items_.in_place_f32()) {
-            x = items_.in_place<float>(item);
-        } else {
-            scratch.reserve(dim);
-            float* copy = reinterpret_cast<float*>(scratch.data());
-            items_.copy_f32(item, copy);
-            x = copy;
-        }
-        const DotAndSquare pair = kernels_.pair_f32(x, query, dim);
-        if (!std::isfinite(pair.square)) return kNever;  // squares of finite float32 cannot overflow
-        return finish_score(metric_, pair.dot, std::sqrt(pair.square), query_norm, as_f64_);
+void Scorer::operator()(const std::uint32_t* items, std::size_t count, const double* query, double query_norm,
+                        Scratch& scratch, double* scores) const {
+    if (metric_ == Metric::pearson || !(items_.in_place_f32() || items_.in_place_f64())) {
+        for (std::size_t i = 0; i < count; ++i) scores[i] = score_converted(items[i], query, query_norm, scratch);
+        return;
     }
-    if (metric_ != Metric::pearson && items_.in_place_f64()) {
-        const DotAndSquare pair = kernels_.pair_f64(items_.in_place<double>(item), query, dim);
-        if (pair.square >= kPlainSquareMin && pair.square <= kPlainSquareMax)
-            return finish_score(metric_, pair.dot, std::sqrt(pair.square), query_norm, as_f64_);
+    DotAndSquare pairs[kMostItems];
+    double square_min = 0.0;
+    double square_max = std::numeric_limits<double>::max();  // squares of finite float32 cannot overflow
+    if (items_.in_place_f32()) {
+        const float* rows[kMostItems];
+        for (std::size_t i = 0; i < count; ++i) rows[i] = items_.in_place<float>(items[i]);
+        kernels_.pairs_f32(rows, count, query, items_.dim(), pairs);
+    } else {
+        square_min = kPlainSquareMin;
+        square_max = kPlainSquareMax;
+        const double* rows[kMostItems];
+        for (std::size_t i = 0; i < count; ++i) rows[i] = items_.in_place<double>(items[i]);
+        kernels_.pairs_f64(rows, count, query, items_.dim(), pairs);
     }
-    scratch.reserve(dim);
+    for (std::size_t i = 0; i < count; ++i) {
+        const DotAndSquare& pair = pairs[i];
+        const bool plain = pair.square >= square_min && pair.square <= square_max;  // false for NaN
+        scores[i] = plain ? finish_score(metric_, pair.dot, std::sqrt(pair.square), query_norm, as_f64_)
+                          : score_converted(items[i], query, query_norm, scratch);
+    }
+}
+
+double Scorer::score_converted(std::size_t item, const double* query, double query_norm, Scratch& scratch) const {
+    scratch.reserve(items_.dim());
     const CanonicalRow row = canonical_row(items_, item, metric_, kernels_, scratch.data());
     if (!row.finite) return kNever;
-    const double dot = kernels_.pair_f64(scratch.data(), query, dim).dot;
-    return finish_score(metric_, dot, row.norm, query_norm, as_f64_);
+    return finish_score(metric_, pair_f64(kernels_, scratch.data(), query, items_.dim()).dot, row.norm, query_norm,
+                        as_f64_);
 }
 
 void Scorer::prefetch(std::size_t item) const {

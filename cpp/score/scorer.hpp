@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "aigc_fast/aigc_fast.hpp"
 #include "base/aligned.hpp"
 #include "base/rows.hpp"
 #include "score/kernels.hpp"
+#include "select/order.hpp"
 
 namespace aigc_fast {
 
@@ -30,18 +32,52 @@ class Scorer {
     Scorer(const RowReader& items, Metric metric, bool as_f64, const ScoreKernels& kernels)
         : items_(items), metric_(metric), as_f64_(as_f64), kernels_(kernels) {}
 
-    using Scratch = AlignedArray<double>;  // one per thread; grows to a row
+    using Scratch = AlignedArray<double>;         // one per thread; grows to a row
+    static constexpr std::size_t kMostItems = 16;  // in one call
 
     // NaN for an item that may never be returned (NaN or infinity in its row, or a sum that overflows float64).
-    double operator()(std::size_t item, const double* query, double query_norm, Scratch& scratch) const;
+    void operator()(const std::uint32_t* items, std::size_t count, const double* query, double query_norm,
+                    Scratch& scratch, double* scores) const;
 
     void prefetch(std::size_t item) const;
 
   private:
+    double score_converted(std::size_t item, const double* query, double query_norm, Scratch& scratch) const;
+
     const RowReader& items_;
     Metric metric_;
     bool as_f64_;
     const ScoreKernels& kernels_;
+};
+
+// Collects the items of one query and scores them several at a time, their rows on the way from memory together.
+class ScoreQueue {
+  public:
+    ScoreQueue(const Scorer& scorer, const double* query, double query_norm, Scorer::Scratch& scratch)
+        : scorer_(scorer), query_(query), query_norm_(query_norm), scratch_(scratch) {}
+
+    template <class Sink>  // called with each Scored
+    void push(std::uint32_t item, Sink&& sink) {
+        scorer_.prefetch(item);
+        items_[count_++] = item;
+        if (count_ == Scorer::kMostItems) flush(sink);
+    }
+
+    template <class Sink>
+    void flush(Sink&& sink) {
+        double scores[Scorer::kMostItems];
+        scorer_(items_, count_, query_, query_norm_, scratch_, scores);
+        for (std::size_t i = 0; i < count_; ++i) sink(Scored{scores[i], items_[i]});
+        count_ = 0;
+    }
+
+  private:
+    const Scorer& scorer_;
+    const double* query_;
+    double query_norm_;
+    Scorer::Scratch& scratch_;
+    std::uint32_t items_[Scorer::kMostItems];
+    std::size_t count_ = 0;
 };
 
 }  // namespace aigc_fast

@@ -19,6 +19,8 @@ constexpr double kWorthAThread = 50000.0;     // below this, waking a thread cos
 constexpr std::size_t kBlockBytes = 256u << 10;
 constexpr std::size_t kFewBlockBytes = 32u << 10;
 
+PlanOverride overrides_in_force;
+
 double pairs_to_score(const Matrix& queries, const Matrix& items, const Filter& filter) {
     const auto query_count = static_cast<double>(queries.rows);
     if (filter.allow.indptr != nullptr)
@@ -43,7 +45,12 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const std::size_t bytes = queries.rows <= kFewQueries ? kFewBlockBytes : kBlockBytes;
     const std::size_t rows = bytes / (std::max<std::size_t>(items.cols, 1) * sizeof(float));
     plan.block_rows = std::clamp<std::size_t>(rows / kScanTileRows, 1, 512) * kScanTileRows;
+    if (overrides_in_force.direct) plan.direct = *overrides_in_force.direct;
+    if (overrides_in_force.threads > 0) plan.threads = overrides_in_force.threads;
+    if (overrides_in_force.block_rows > 0) plan.block_rows = overrides_in_force.block_rows;
     return plan;
 }
+
+void override_plan(const PlanOverride& overrides) { overrides_in_force = overrides; }
 
 }  // namespace aigc_fast

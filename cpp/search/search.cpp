@@ -2,7 +2,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "aigc_fast/aigc_fast.hpp"
@@ -34,7 +35,10 @@ struct Search {
           items(items),
           options(options),
           filter(options.filter, thresholds, items.rows, !plan.direct),
-          scorer(this->items, options.metric, scores_are_f64(queries, items), *kernels.score) {}
+          scorer(this->items, options.metric, scores_are_f64(queries, items), *kernels.score) {
+        if (items.rows > std::numeric_limits<std::uint32_t>::max())
+            throw std::invalid_argument("items must have fewer than 2^32 rows, got " + std::to_string(items.rows));
+    }
 
     const Kernels& kernels;
     const Plan plan;
@@ -52,12 +56,13 @@ void score_directly(const Search& search, const QueryGroup& group, Selector& sel
     std::vector<Scorer::Scratch> scratch(static_cast<std::size_t>(search.plan.threads));
     parallel_for(group.count(), search.plan.threads, [&](std::size_t q, std::size_t worker) {
         const std::size_t query = group.index(q);
-        std::vector<Scored> scored;
+        auto results = selector.collector();
+        const auto add = [&](const Scored& result) {
+            if (search.filter.score_allowed(query, result)) results.add(result);
+        };
+        ScoreQueue queue(search.scorer, group.row(q), group.norm(q), scratch[worker]);
         const auto consider = [&](std::int64_t item) {
-            if (!search.filter.item_allowed(query, item)) return;
-            const Scored result{search.scorer(static_cast<std::size_t>(item), group.row(q), group.norm(q), scratch[worker]),
-                                item};
-            if (search.filter.score_allowed(query, result)) scored.push_back(result);
+            if (search.filter.item_allowed(query, item)) queue.push(static_cast<std::uint32_t>(item), add);
         };
         if (!group.valid(q)) {
             // A query that is not finite gets an empty row.
@@ -67,10 +72,10 @@ void score_directly(const Search& search, const QueryGroup& group, Selector& sel
         } else if (lists.allow_ids != nullptr) {
             for (std::size_t at = 0; at < lists.allow_count; ++at) consider(lists.allow_ids[at]);
         } else {
-            scored.reserve(search.items.rows());
             for (std::size_t item = 0; item < search.items.rows(); ++item) consider(static_cast<std::int64_t>(item));
         }
-        selector.write(query, scored);
+        queue.flush(add);
+        selector.write(query, std::move(results));
     });
 }
 

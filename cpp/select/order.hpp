@@ -1,7 +1,12 @@
 // The one order of results: score descending, then id ascending.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
 
 namespace aigc_fast {
 
@@ -13,5 +18,50 @@ struct Scored {
 inline bool comes_before(const Scored& a, const Scored& b) {
     return a.score > b.score || (a.score == b.score && a.id < b.id);
 }
+
+// The k first of any number of results, in room for about twice as many.
+class BestK {
+  public:
+    explicit BestK(std::size_t k) : k_(k) {}
+
+    void add(const Scored& result) {
+        if (!comes_before(result, last_kept_)) return;
+        results_.push_back(result);
+        if (results_.size() == 2 * k_ + 64) keep_best();
+    }
+
+    std::vector<Scored> sorted() {
+        keep_best();
+        std::sort(results_.begin(), results_.end(), comes_before);
+        return std::move(results_);
+    }
+
+  private:
+    void keep_best() {
+        if (results_.size() <= k_) return;
+        const auto kth = results_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
+        std::nth_element(results_.begin(), kth, results_.end(), comes_before);
+        last_kept_ = *kth;
+        results_.resize(k_);
+    }
+
+    std::size_t k_;
+    Scored last_kept_{-std::numeric_limits<double>::infinity(), std::numeric_limits<std::int64_t>::max()};
+    std::vector<Scored> results_;
+};
+
+// Every result.
+class All {
+  public:
+    void add(const Scored& result) { results_.push_back(result); }
+
+    std::vector<Scored> sorted() {
+        std::sort(results_.begin(), results_.end(), comes_before);
+        return std::move(results_);
+    }
+
+  private:
+    std::vector<Scored> results_;
+};
 
 }  // namespace aigc_fast

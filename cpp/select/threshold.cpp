@@ -19,22 +19,18 @@ void ThresholdSelector::begin(const QueryGroup& group, std::size_t workers) {
 
 void ThresholdSelector::offer(std::size_t worker_index, std::size_t query, std::uint32_t item, float, float) {
     Worker& worker = workers_[worker_index];
-    const Scored result{scorer_(item, group_->row(query), group_->norm(query), worker.row), item};
+    Scored result{0.0, item};
+    scorer_(&item, 1, group_->row(query), group_->norm(query), worker.row, &result.score);
     if (filter_.score_allowed(group_->index(query), result)) worker.hits[query].push_back(result);
 }
 
 void ThresholdSelector::finish(std::size_t query, Scorer::Scratch&) {
-    std::vector<Scored> scored;
+    All results;
     for (Worker& worker : workers_) {
-        scored.insert(scored.end(), worker.hits[query].begin(), worker.hits[query].end());
+        for (const Scored& hit : worker.hits[query]) results.add(hit);
         worker.hits[query] = {};
     }
-    write(group_->index(query), scored);
-}
-
-void ThresholdSelector::write(std::size_t query_index, std::vector<Scored>& scored) {
-    std::sort(scored.begin(), scored.end(), comes_before);
-    results_[query_index] = std::move(scored);
+    write(group_->index(query), std::move(results));
 }
 
 ThresholdHits ThresholdSelector::take() {

@@ -25,7 +25,8 @@ class ThresholdSelector {
     const float* cutoffs(std::size_t) const { return cutoffs_.data(); }
     void offer(std::size_t worker, std::size_t query, std::uint32_t item, float lower, float upper);
     void finish(std::size_t query, Scorer::Scratch& scratch);
-    void write(std::size_t query_index, std::vector<Scored>& scored);
+    static All collector() { return {}; }
+    void write(std::size_t query_index, All results) { results_[query_index] = results.sorted(); }
 
     ThresholdHits take();
 

@@ -11,7 +11,6 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr std::size_t kSpare = 64;                    // room for new candidates beside the k best
 constexpr std::size_t kGroupBytes = 8u << 20;         // candidates of one thread
 constexpr std::size_t kMostQueries = 1024;            // enough to use each item block well
-constexpr std::size_t kPrefetchAhead = 8;             // rows
 
 }  // namespace
 
@@ -78,36 +77,24 @@ void TopKSelector::compact(Worker& worker, std::size_t query) {
 void TopKSelector::resolve(Worker& worker, std::size_t query) {
     Candidate* candidates = worker.candidates.data() + query * capacity_;
     std::uint32_t& count = worker.counts[query];
-    worker.scored.clear();
-    score(query, candidates, count, worker.scored, worker.row);
-    keep_best(worker.scored);
-    count = static_cast<std::uint32_t>(worker.scored.size());
-    for (std::uint32_t i = 0; i < count; ++i) {
-        const Scored& kept = worker.scored[i];
-        candidates[i] = {group_->at_least(query, kept.score), group_->at_most(query, kept.score),
-                         static_cast<std::uint32_t>(kept.id)};
-    }
-    if (count == k_) {
-        float worst = kInfinity;
-        for (std::uint32_t i = 0; i < count; ++i) worst = std::min(worst, candidates[i].lower);
-        worker.cutoffs[query] = std::max(worker.cutoffs[query], worst);
-    }
+    const std::vector<Scored> best = score(query, candidates, count, worker.row).sorted();
+    count = static_cast<std::uint32_t>(best.size());
+    for (std::uint32_t i = 0; i < count; ++i)
+        candidates[i] = {group_->at_least(query, best[i].score), group_->at_most(query, best[i].score),
+                         static_cast<std::uint32_t>(best[i].id)};
+    if (count == k_) worker.cutoffs[query] = std::max(worker.cutoffs[query], candidates[k_ - 1].lower);
 }
 
-void TopKSelector::score(std::size_t query, const Candidate* candidates, std::size_t count,
-                         std::vector<Scored>& out, Scorer::Scratch& row) const {
-    for (std::size_t i = 0; i < count; ++i) {
-        if (i + kPrefetchAhead < count) scorer_.prefetch(candidates[i + kPrefetchAhead].item);
-        const std::uint32_t item = candidates[i].item;
-        const Scored result{scorer_(item, group_->row(query), group_->norm(query), row), item};
-        if (filter_.score_allowed(group_->index(query), result)) out.push_back(result);
-    }
-}
-
-void TopKSelector::keep_best(std::vector<Scored>& scored) const {
-    if (scored.size() <= k_) return;
-    std::nth_element(scored.begin(), scored.begin() + static_cast<std::ptrdiff_t>(k_), scored.end(), comes_before);
-    scored.resize(k_);
+BestK TopKSelector::score(std::size_t query, const Candidate* candidates, std::size_t count,
+                          Scorer::Scratch& row) const {
+    BestK best(k_);
+    const auto add = [&](const Scored& result) {
+        if (filter_.score_allowed(group_->index(query), result)) best.add(result);
+    };
+    ScoreQueue queue(scorer_, group_->row(query), group_->norm(query), row);
+    for (std::size_t i = 0; i < count; ++i) queue.push(candidates[i].item, add);
+    queue.flush(add);
+    return best;
 }
 
 void TopKSelector::finish(std::size_t query, Scorer::Scratch& scratch) {
@@ -127,14 +114,11 @@ void TopKSelector::finish(std::size_t query, Scorer::Scratch& scratch) {
     candidates.erase(std::remove_if(candidates.begin(), candidates.end(),
                                     [&](const Candidate& c) { return c.upper < cutoff; }),
                      candidates.end());
-    std::vector<Scored> scored;
-    score(query, candidates.data(), candidates.size(), scored, scratch);
-    write(group_->index(query), scored);
+    write(group_->index(query), score(query, candidates.data(), candidates.size(), scratch));
 }
 
-void TopKSelector::write(std::size_t query_index, std::vector<Scored>& scored) const {
-    keep_best(scored);
-    std::sort(scored.begin(), scored.end(), comes_before);
+void TopKSelector::write(std::size_t query_index, BestK results) const {
+    const std::vector<Scored> scored = results.sorted();
     output_.counts[query_index] = static_cast<std::int64_t>(scored.size());
     for (std::size_t i = 0; i < k_; ++i) {
         const bool real = i < scored.size();

@@ -41,8 +41,9 @@ class TopKSelector {
     // After the scan: scores what is left of all threads' candidates.
     void finish(std::size_t query, Scorer::Scratch& scratch);
 
-    // The end of every search: the results among these scored items.
-    void write(std::size_t query_index, std::vector<Scored>& scored) const;
+    // For searches that score without a scan: collects a query's results and writes them.
+    BestK collector() const { return BestK(k_); }
+    void write(std::size_t query_index, BestK results) const;
 
   private:
     struct Candidate {
@@ -55,16 +56,13 @@ class TopKSelector {
         AlignedArray<std::uint32_t> counts;
         AlignedArray<Candidate> candidates;  // capacity_ slots a query
         std::vector<float> bounds;           // scratch for the k-th lower bound
-        std::vector<Scored> scored;
         Scorer::Scratch row;
     };
 
     // Makes room: by bounds, and where they cannot tell enough candidates apart (ties), by canonical scores.
     void compact(Worker& worker, std::size_t query);
     void resolve(Worker& worker, std::size_t query);
-    void score(std::size_t query, const Candidate* candidates, std::size_t count, std::vector<Scored>& out,
-               Scorer::Scratch& row) const;
-    void keep_best(std::vector<Scored>& scored) const;
+    BestK score(std::size_t query, const Candidate* candidates, std::size_t count, Scorer::Scratch& row) const;
 
     std::size_t k_;
     std::size_t capacity_;

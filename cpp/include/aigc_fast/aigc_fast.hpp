@@ -54,6 +54,7 @@ struct SearchOptions {
 
 // The k best items of each query. `thresholds` (one a query, in score units, inclusive) may be null. `scores` has
 // nq*k float or double slots (see scores_are_f64), `ids` nq*k, `counts` nq. Missing: id -1, score -infinity.
+// Throws std::invalid_argument for 2^32 items or more.
 void topk(const Matrix& queries, const Matrix& items, std::size_t k, const double* thresholds,
           const SearchOptions& options, void* scores, std::int64_t* ids, std::int64_t* counts);
 
