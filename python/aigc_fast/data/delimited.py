@@ -1,17 +1,17 @@
 """Read the rows (user, item, rating, timestamp) of a delimited text file with array operations.
 
-A rating file has up to tens of millions of short lines, too many for a Python loop. The file is read in blocks;
-in each block one comparison finds the delimiters, and the digits of a column are accumulated position by
-position for all rows at once. Memory beyond the result is bounded by the block, time is about a third of a second
-for 100,000 … 1,000,000 rows. Only a field that is no plain number, and a line with quotes, takes a slow path.
+A rating file has up to tens of millions of short lines, too many for a Python loop. The file is read in
+blocks; in each block one comparison finds the delimiters, and the digits of a column are accumulated position
+by position for all rows at once. Memory beyond the result is bounded by the block. Only a field that is no
+plain number, and a block with quotes, takes a slow path.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,10 @@ _NEWLINE, _RETURN, _ZERO, _DOT, _MINUS = b"\n\r0.-"
 #: Stands for the delimiter in lines rewritten to one byte per delimiter ("unit separator" of ASCII).
 _UNIT = b"\x1f"
 
-Bytes = npt.NDArray[np.uint8]
-Offsets = npt.NDArray[np.int64]
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+Offsets: TypeAlias = npt.NDArray[np.int64]
+#: Labels are int64 if all of them are canonical decimal numbers (no sign, no leading zero), else str.
+Labels: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.str_]
 
 
 class Layout(NamedTuple):
@@ -45,10 +47,10 @@ class Layout(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The columns of a file; labels are int64 if all are canonical decimal numbers, else str."""
+    """The columns of a file."""
 
-    users: npt.NDArray[np.int64] | npt.NDArray[np.str_]
-    items: npt.NDArray[np.int64] | npt.NDArray[np.str_]
+    users: Labels
+    items: Labels
     ratings: npt.NDArray[np.float32] | None
     timestamps: npt.NDArray[np.int64] | None
 
@@ -79,8 +81,8 @@ def read_rows(path: Path, layout: Layout) -> Rows:
         A row has another number of fields than the layout, an empty label, or a rating or time that is
         not a finite number; the message gives file, line and reason.
     """
-    users: list[npt.NDArray[np.generic]] = []
-    items: list[npt.NDArray[np.generic]] = []
+    users: list[Labels] = []
+    items: list[Labels] = []
     ratings: list[npt.NDArray[np.float32]] = []
     times: list[npt.NDArray[np.int64]] = []
     for block in _blocks(path, layout):
@@ -91,10 +93,10 @@ def read_rows(path: Path, layout: Layout) -> Rows:
         if layout.timestamp is not None:
             times.append(_timestamps(block, layout.timestamp))
     return Rows(
-        _join(users),
-        _join(items),
-        None if layout.rating is None else _concatenate(ratings, np.float32),
-        None if layout.timestamp is None else _concatenate(times, np.int64),
+        _joined_labels(users),
+        _joined_labels(items),
+        None if layout.rating is None else _joined(ratings, np.float32),
+        None if layout.timestamp is None else _joined(times, np.int64),
     )
 
 
@@ -110,15 +112,15 @@ def line_of_row(path: Path, layout: Layout, row: int) -> int:
     raise IndexError(f"{path} has fewer rows")
 
 
-def _concatenate(parts: list[npt.NDArray[np.generic]], dtype: type) -> npt.NDArray[np.generic]:
+def _joined(parts: Sequence[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:
     return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
-def _join(parts: list[npt.NDArray[np.generic]]) -> npt.NDArray[np.int64] | npt.NDArray[np.str_]:
+def _joined_labels(parts: Sequence[Labels]) -> Labels:
     """Labels of all blocks as one array: int64 only if every block has numbers alone."""
     if any(part.dtype != np.int64 for part in parts):
         parts = [part.astype(np.str_) for part in parts]  # canonical numbers: their text is what was read
-    return _concatenate(parts, np.int64)  # type: ignore[return-value]
+    return _joined(parts, np.int64)
 
 
 def _blocks(path: Path, layout: Layout) -> Iterator[_Block]:
@@ -162,10 +164,8 @@ def _split(path: Path, text: bytes, first_line: int, layout: Layout) -> _Block:
     if (wrong := counts != layout.n_fields).any():
         row = int(np.argmax(wrong))
         fail(path, int(lines[row]), f"{counts[row]} field(s); this file's rows have {layout.n_fields}")
-    cuts = cuts.reshape(len(lines), layout.n_fields - 1)
-    return _Block(
-        path, data, lines, np.column_stack([starts, cuts + 1]), np.column_stack([cuts, ends])
-    )
+    inner = cuts.reshape(len(lines), layout.n_fields - 1)
+    return _Block(path, data, lines, np.column_stack([starts, inner + 1]), np.column_stack([inner, ends]))
 
 
 def _unquote(path: Path, text: bytes, first_line: int, layout: Layout) -> bytes:
@@ -230,7 +230,7 @@ def _field(block: _Block, row: int, column: int) -> str:
 
 
 def _number(block: _Block, row: int, column: int, what: str) -> float:
-    """The slow path for a number in another notation (exponent, plus sign, many digits)."""
+    """Parse a number in another notation (exponent, plus sign, many digits): the slow path."""
     text = _field(block, row, column)
     try:
         value = float(text) if "_" not in text else np.nan
@@ -262,7 +262,7 @@ def _timestamps(block: _Block, column: int) -> npt.NDArray[np.int64]:
     return values
 
 
-def _labels(block: _Block, column: int, what: str, encoding: str) -> npt.NDArray[np.generic]:
+def _labels(block: _Block, column: int, what: str, encoding: str) -> Labels:
     values, valid = _integers(block, column)
     if valid.all():
         return values
@@ -272,7 +272,11 @@ def _labels(block: _Block, column: int, what: str, encoding: str) -> npt.NDArray
         fail(block.path, int(block.lines[np.argmin(length)]), f"empty {what} id")
     if (width := int(length.max())) > MAX_LABEL_BYTES:
         row = int(np.argmax(length))
-        fail(block.path, int(block.lines[row]), f"{what} id of {width} bytes; at most {MAX_LABEL_BYTES} are taken")
+        fail(
+            block.path,
+            int(block.lines[row]),
+            f"{what} id of {width} bytes; at most {MAX_LABEL_BYTES} are taken",
+        )
     text = np.zeros((len(length), width), np.uint8)
     for position in range(width):
         inside = position < length

@@ -81,13 +81,14 @@ def load_ml100k(cache_dir: str | os.PathLike[str] | None = None) -> Ratings:
     if counts != ML100K_COUNTS:
         raise ValueError(
             f"{file} holds {counts[0]} users, {counts[1]} items and {counts[2]} ratings; MovieLens-100K has "
-            f"{ML100K_COUNTS[0]}, {ML100K_COUNTS[1]} and {ML100K_COUNTS[2]}. Remove {file.parent} to fetch it anew"
+            f"{ML100K_COUNTS[0]}, {ML100K_COUNTS[1]} and {ML100K_COUNTS[2]}. "
+            f"Remove {file.parent} to fetch it anew"
         )
     return ratings
 
 
 def find_ml100k(cache_dir: str | os.PathLike[str] | None = None) -> Path | None:
-    """Rating file of MovieLens-100K in the cache folder or an installed ``recbole``; None if it is in neither."""
+    """Rating file of MovieLens-100K in the cache folder or an installed ``recbole``, None without either."""
     folder = _cache(cache_dir) / _FOLDER
     for file in (*(folder / name for name in _RATING_FILES), *_installed_copies()):
         if file.is_file():
@@ -127,8 +128,8 @@ def fetch_ml100k(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     raise DatasetUnavailableError(
         "MovieLens-100K is not on this machine and could not be fetched:\n"
         + "\n".join(failures)
-        + f"\nEither unpack ml-100k.zip into {cache / _FOLDER} (or set AIGC_FAST_DATA to the folder that holds "
-        f"ml-100k), or pip install --no-deps {WHEEL}, or give a file of your own to load_movielens."
+        + f"\nEither unpack ml-100k.zip into {cache / _FOLDER} (or set AIGC_FAST_DATA to the folder that "
+        f"holds ml-100k), or pip install --no-deps {WHEEL}, or give a file of your own to load_movielens."
     )
 
 
@@ -143,9 +144,7 @@ def _installed_copies() -> list[Path]:
         files = importlib.metadata.files("recbole") or []
     except importlib.metadata.PackageNotFoundError:
         files = []
-    found += [
-        Path(str(file.locate())) for file in files if file.as_posix() == f"{_WHEEL_FOLDER}/{_RATING_FILES[0]}"
-    ]
+    found += [Path(str(file.locate())) for file in files if file.as_posix() == f"{_WHEEL_FOLDER}/{_RATING_FILES[0]}"]
     # find_spec of a top-level name locates the package without running any of its code.
     spec = importlib.util.find_spec("recbole")
     for place in (spec.submodule_search_locations or ()) if spec else ():
@@ -164,7 +163,15 @@ def _fetch_archive(folder: Path) -> None:
 
 def _fetch_wheel(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-input",
+        ]
         command += ["--no-deps", "--only-binary=:all:", "--dest", scratch, WHEEL]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=WHEEL_TIMEOUT_S)
         wheel = next(Path(scratch).glob("*.whl"))
@@ -174,7 +181,7 @@ def _fetch_wheel(folder: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The cause in one line; for pip its last line of complaint."""
+    """Give the cause in one line; for pip its last line of complaint."""
     if isinstance(error, subprocess.CalledProcessError) and error.stderr:
         return str(error.stderr).strip().splitlines()[-1]
     return f"{type(error).__name__}: {error}"

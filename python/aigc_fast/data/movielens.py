@@ -23,7 +23,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast.data import tables
-from aigc_fast.data.delimited import Layout, Rows, fail, line_of_row, read_rows
+from aigc_fast.data.delimited import MAX_INT_DIGITS, Labels, Layout, Rows, fail, line_of_row, read_rows
 from aigc_fast.data.ratings import Ratings
 
 ItemReader = Callable[[Path], Iterator[tuple[int, tables.ItemRow]]]
@@ -67,9 +67,7 @@ def _header_layout(delimiter: str, quotes: bool) -> Callable[[Path], Layout]:
             at[column] = found[0] if found else None
         user, item = at["user"], at["item"]
         if user is None or item is None:
-            wanted = " and ".join(
-                "/".join(_COLUMNS[column]) for column in ("user", "item") if at[column] is None
-            )
+            wanted = " and ".join("/".join(_COLUMNS[column]) for column in ("user", "item") if at[column] is None)
             fail(path, 1, f"the header {line[:80]!r} names no column {wanted}")
         return Layout(delimiter, len(names), user, item, at["rating"], at["timestamp"], 1, quotes)
 
@@ -82,7 +80,10 @@ _FORMS: dict[str, _Form] = {
         "*.item", tables.read_recbole_items, "*.user", tables.read_recbole_users,
     ),
     ".data": _Form(_plain_layout("\t"), "*.item", tables.read_u_item, "*.user", tables.read_u_user),
-    ".dat": _Form(_plain_layout("::"), "movies.dat", tables.read_movies_dat, "users.dat", tables.read_users_dat),
+    ".dat": _Form(
+        _plain_layout("::"),
+        "movies.dat", tables.read_movies_dat, "users.dat", tables.read_users_dat,
+    ),
     ".csv": _Form(_header_layout(",", quotes=True), "movies.csv", tables.read_movies_csv, None, None),
 }  # fmt: skip
 
@@ -164,22 +165,23 @@ def _rating_file(path: Path) -> Path:
 def _table(
     file: Path, name: str | None, reader: Callable[[Path], Iterator[tuple[int, tables.Row]]] | None
 ) -> dict[str, tables.Row] | None:
-    """The table beside a rating file, or None if there is none."""
+    """Read the table beside a rating file; None if there is none."""
     if name is None or reader is None:
         return None
     path = file.with_name(name.replace("*", file.stem))
     return tables.by_label(path, reader(path)) if path.is_file() else None
 
 
-def _index(
-    labels: npt.NDArray[np.generic], table: dict[str, tables.Row] | None
-) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.intp]]:
+def _index(labels: Labels, table: dict[str, tables.Row] | None) -> tuple[Labels, npt.NDArray[np.intp]]:
     """All distinct labels of the rows and the table, ascending, and the position of each row's label."""
-    listed = np.array(list(table or ()), np.str_)
+    listed: Labels = np.array(list(table or ()), np.str_)
     if labels.dtype == np.int64:
-        numbers = np.array([int(text) if text.isdecimal() else -1 for text in listed.tolist()], np.int64)
+        numbers = np.array(
+            [int(text) if text.isdecimal() and len(text) <= MAX_INT_DIGITS else -1 for text in listed.tolist()],
+            np.int64,
+        )
         if np.array_equal(numbers.astype(np.str_), listed):  # all canonical
-            listed = numbers  # type: ignore[assignment]
+            listed = numbers
         else:
             labels = labels.astype(np.str_)
     distinct = np.union1d(labels, listed)

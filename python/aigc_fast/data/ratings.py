@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, csr_matrix
+
+CSR: TypeAlias = csr_matrix | csr_array
 
 #: Year or age that the file does not tell.
 UNKNOWN = -1
@@ -93,8 +96,8 @@ class Ratings:
 
     user_ids: npt.NDArray[np.int64] | npt.NDArray[np.str_]
     item_ids: npt.NDArray[np.int64] | npt.NDArray[np.str_]
-    user_items: csr_matrix | csr_array
-    timestamps: csr_matrix | csr_array | None = None
+    user_items: CSR
+    timestamps: CSR | None = None
     items: Items | None = None
     users: Users | None = None
 

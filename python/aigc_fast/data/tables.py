@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from aigc_fast.data.delimited import fail
+from aigc_fast.data.delimited import Labels, fail
 from aigc_fast.data.ratings import UNKNOWN, Items, Users
 
 #: The 19 flags of ml-100k's u.item, in the order of its u.genre.
@@ -128,9 +127,14 @@ def read_movies_csv(path: Path) -> Iterator[tuple[int, ItemRow]]:
                     continue
                 if len(row) != len(header):
                     fail(path, rows.line_num, f"{len(row)} field(s); the header has {len(header)}")
-                yield rows.line_num, ItemRow(row[label], *_split_title(row[title]), _genres(row[genres].split("|")))
+                yield (
+                    rows.line_num,
+                    ItemRow(row[label], *_split_title(row[title]), _genres(row[genres].split("|"))),
+                )
         except csv.Error as error:
             fail(path, rows.line_num, f"bad quotes ({error})")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
 def _recbole_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -198,7 +202,7 @@ def by_label(path: Path, rows: Iterator[tuple[int, Row]]) -> dict[str, Row]:
     return table
 
 
-def build_items(labels: npt.NDArray[np.generic], table: dict[str, ItemRow]) -> Items:
+def build_items(labels: Labels, table: dict[str, ItemRow]) -> Items:
     """Arrange an item table in the order of ``labels``; what it lacks stays unknown."""
     names = tuple(sorted({genre for row in table.values() for genre in row.genres}))
     column = {name: position for position, name in enumerate(names)}
@@ -215,7 +219,7 @@ def build_items(labels: npt.NDArray[np.generic], table: dict[str, ItemRow]) -> I
     )
 
 
-def build_users(labels: npt.NDArray[np.generic], table: dict[str, UserRow]) -> Users:
+def build_users(labels: Labels, table: dict[str, UserRow]) -> Users:
     """Arrange a user table in the order of ``labels``; what it lacks stays unknown."""
     blank = UserRow("", UNKNOWN, "", "")
     rows = [table.get(str(label), blank) for label in labels.tolist()]

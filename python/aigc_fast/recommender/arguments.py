@@ -7,26 +7,33 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array, csr_matrix, issparse
+from scipy.sparse import csr_matrix, issparse
 
-CSR: TypeAlias = csr_matrix | csr_array
+from aigc_fast.data.ratings import CSR as CSR  # exported from here, where its checks are
+
 #: The pattern of a CSR matrix: where the ids of each row begin, and the ids.
 Pattern: TypeAlias = tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.integer[Any]]]
 #: What `Recommender.recommend` takes as ``allow``: CSR or pattern by user, or mask or ids for all.
 Allow: TypeAlias = CSR | Pattern | npt.ArrayLike
 
 
-def as_csr(name: str, value: object, shape: tuple[int | None, int | None] = (None, None)) -> csr_matrix:
+def as_csr(
+    name: str,
+    value: Any,
+    shape: tuple[int | None, int | None] = (None, None),
+    dtype: type[np.generic] | None = None,
+) -> csr_matrix:
     """Return ``value`` as CSR with sorted, unique indices and finite values; the input is never modified.
 
-    Explicit zeros stay entries. ``shape`` gives the sizes that are fixed (None: any).
+    Explicit zeros stay entries. ``shape`` gives the sizes that are fixed (None: any), ``dtype`` the type to
+    convert to (None: as it comes).
 
     Raises
     ------
     TypeError
         Not a SciPy sparse matrix.
     ValueError
-        Another shape, or a value that is NaN or infinite.
+        Another shape, or a value that is NaN or infinite (in ``dtype``).
     """
     if not issparse(value):
         raise TypeError(f"{name} is a {type(value).__name__}; a SciPy sparse matrix (CSR) is taken")
@@ -37,8 +44,11 @@ def as_csr(name: str, value: object, shape: tuple[int | None, int | None] = (Non
     if not matrix.has_canonical_format:
         matrix = matrix.copy()
         matrix.sum_duplicates()
+    if dtype is not None:
+        with np.errstate(over="ignore"):  # what exceeds the range becomes infinite, and is refused below
+            matrix = matrix.astype(dtype)
     if not np.isfinite(matrix.data).all():
-        raise ValueError(f"{name} holds NaN or infinite values")
+        raise ValueError(f"{name} holds values that are NaN or infinite as {matrix.dtype}")
     return matrix
 
 
@@ -109,7 +119,7 @@ def as_dense(name: str, value: npt.ArrayLike, rows: int | None = None) -> npt.ND
 
 
 def as_allow(allow: Allow | None, n_rows: int, n_items: int) -> Pattern | npt.NDArray[np.bool_] | None:
-    """Return ``allow`` as a pattern with one row per user, or a mask over the items shared by all, or None."""
+    """Return ``allow`` as a pattern with one row per user, or as a mask shared by all; None stays None."""
     if allow is None:
         return None
     if issparse(allow):

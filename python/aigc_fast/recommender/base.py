@@ -24,8 +24,8 @@ class Recommender(ABC):
     """Base of all recommenders; the conventions are those of scikit-learn and implicit.
 
     A subclass implements `_fit` and `_recommend`, and `_similar_items` or `_similar_users` where they make
-    sense; the arguments that reach them are checked. Lists are ordered by score descending, then id ascending;
-    a missing slot has id -1 and score -inf, and ``counts`` says how many are real.
+    sense; the arguments that reach them are checked. Lists are ordered by score descending, then id
+    ascending; a missing slot has id -1 and score -inf, and ``counts`` says how many are real.
 
     Attributes
     ----------
@@ -47,8 +47,9 @@ class Recommender(ABC):
         -------
         self
         """
-        self.user_items_ = as_csr("user_items", user_items).astype(np.float32)
-        self._fit(self.user_items_)
+        matrix = as_csr("user_items", user_items, dtype=np.float32)
+        self._fit(matrix)
+        self.user_items_ = matrix
         return self
 
     def recommend(
@@ -95,7 +96,7 @@ class Recommender(ABC):
         if user_items is None:
             history = self.user_items_[ids]
         else:
-            history = as_csr("user_items", user_items, (len(ids), n_items)).astype(np.float32)
+            history = as_csr("user_items", user_items, (len(ids), n_items), np.float32)
         exclude = (history.indptr, history.indices) if exclude_seen else None
         return self._recommend(ids, history, as_count("n", n), exclude, as_allow(allow, len(ids), n_items))
 
@@ -135,7 +136,7 @@ class Recommender(ABC):
 
     @abstractmethod
     def _fit(self, user_items: csr_matrix) -> None:
-        """Learn from the checked matrix, which is also ``user_items_``."""
+        """Learn from the checked matrix, which becomes ``user_items_``."""
 
     @abstractmethod
     def _recommend(
@@ -146,7 +147,7 @@ class Recommender(ABC):
         exclude: Pattern | None,
         allow: Pattern | npt.NDArray[np.bool_] | None,
     ) -> TopK:
-        """Lists for the histories; ``user_ids`` outside the training rows are new users."""
+        """Make a list for each history; ``user_ids`` outside the training rows are new users."""
 
     def _similar_items(self, item_ids: npt.NDArray[np.int64], n: int) -> TopK:
         raise NotImplementedError(f"{type(self).__name__} knows no similarity of items")

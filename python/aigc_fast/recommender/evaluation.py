@@ -1,21 +1,21 @@
 """Metrics of recommendation lists against held-out interactions, computed for all users at once.
 
-Definitions, for a user u with list i_1 … i_n (only the first n slots count; a missing slot is a miss) and test
-items T_u, any of which is relevant whatever its value:
+Definitions, for a user with the list i_1 … i_n (only the first n slots count; a missing slot is a miss) and
+the test items T, any of which is relevant whatever its value; rel_r is 1 if i_r is in T, else 0:
 
-- P@n = |hits| / n, R@n = |hits| / \\|T_u|;
-- NDCG@n = Σ_{r: i_r ∈ T_u} 1/log2(r+1) / Σ_{r=1}^{min(n, \\|T_u|)} 1/log2(r+1): Järvelin and Kekäläinen, ACM TOIS 20(4),
-  2002, with binary gains and the ideal list cut at n;
-- MRR@n = 1/rank of the first hit within n, 0 without one (Voorhees, TREC-8, 1999).
+- P@n = Σ_r rel_r / n and R@n = Σ_r rel_r / |T|;
+- NDCG@n = DCG / IDCG with DCG = Σ_r rel_r / log2(r + 1) and IDCG the DCG of min(n, |T|) hits in a row:
+  Järvelin and Kekäläinen, ACM TOIS 20(4), 2002, with binary gains and the ideal list cut at n;
+- MRR@n = 1 / rank of the first hit within n, 0 without one (Voorhees, TREC-8, 1999).
 
 These four are averaged over the users who have test items. Beyond accuracy, over all lists given:
 
-- Coverage@n: share of the items that appear in at least one list (Ge et al., RecSys 2010, catalogue coverage);
-- Diversity@n: 1 − mean cosine over all pairs of items of a list, averaged over the lists of two items or more (Smyth and
-  McClave, ICCBR 2001; the complement of Ziegler's intra-list similarity, WWW 2005);
-- Novelty@n: mean of −log2 p(i) over the items of a list, averaged over the lists that have any, where p(i) is the share of the
-  users who have item i in train (mean self-information: Zhou et al., PNAS 107(10), 2010); an item that nobody has counts as
-  if one user had it, the rarest that data can show.
+- Coverage@n: share of the items that appear in some list (catalogue coverage: Ge et al., RecSys 2010);
+- Diversity@n: 1 − mean cosine over all pairs of items of a list, averaged over the lists of two items or more
+  (Smyth and McClave, ICCBR 2001; the complement of the intra-list similarity of Ziegler et al., WWW 2005);
+- Novelty@n: mean of −log2 p(i) over the items of a list, averaged over the lists that have any; p(i) is the
+  share of the users who have item i in train (mean self-information: Zhou et al., PNAS 107(10), 2010). An
+  item that nobody has counts as if one user had it, the rarest that data can show.
 """
 
 from __future__ import annotations
@@ -82,21 +82,19 @@ def evaluate(
     relevant = as_csr("test", test)
     n_items = relevant.shape[1]
     ids = _checked_ids(topk, relevant.shape)
-    popularity = None if train is None else _self_information(train, n_items)
+    information = None if train is None else _self_information(train, n_items)
     unit = None if item_vectors is None else normalize(as_dense("item_vectors", item_vectors, n_items))
     metrics: dict[str, float] = {}
     for cutoff in cutoffs:
-        n = as_count("cutoffs", cutoff, minimum=1)
-        if n > ids.shape[1]:
-            raise ValueError(f"cutoffs holds {n}; the lists of topk have {ids.shape[1]} slots")
+        n = _checked_cutoff(cutoff, ids)
         for name, values in accuracy_by_user(topk, relevant, n).items():
             metrics[f"{name}@{n}"] = _mean(values)
         listed = ids[:, :n]
         metrics[f"Coverage@{n}"] = _coverage(listed, n_items)
         if unit is not None:
             metrics[f"Diversity@{n}"] = _mean(_diversity(listed, unit))
-        if popularity is not None:
-            metrics[f"Novelty@{n}"] = _mean(_novelty(listed, popularity))
+        if information is not None:
+            metrics[f"Novelty@{n}"] = _mean(_novelty(listed, information))
     return metrics
 
 
@@ -106,7 +104,8 @@ def accuracy_by_user(topk: TopK, test: CSR, n: int) -> dict[str, npt.NDArray[np.
     For paired tests between recommenders; `evaluate` averages these.
     """
     relevant = as_csr("test", test)
-    ids = _checked_ids(topk, relevant.shape)[:, :n]
+    ids = _checked_ids(topk, relevant.shape)
+    ids = ids[:, : _checked_cutoff(n, ids)]
     hit = _is_relevant(ids, relevant)
     counts = np.diff(relevant.indptr).astype(np.float64)
     counts[counts == 0] = np.nan
@@ -117,7 +116,7 @@ def accuracy_by_user(topk: TopK, test: CSR, n: int) -> dict[str, npt.NDArray[np.
     return {
         "P": hits / n,
         "R": hits / counts,
-        "NDCG": (hit * gain[: hit.shape[1]]).sum(axis=1) / ideal + 0 * counts,
+        "NDCG": (hit * gain).sum(axis=1) / ideal + 0 * counts,
         "MRR": np.where(hit.any(axis=1), 1 / first, 0) + 0 * counts,
     }
 
@@ -125,7 +124,7 @@ def accuracy_by_user(topk: TopK, test: CSR, n: int) -> dict[str, npt.NDArray[np.
 def _checked_ids(topk: TopK, shape: tuple[int, int]) -> npt.NDArray[np.integer[Any]]:
     ids = np.asarray(topk.ids)
     if ids.dtype.kind != "i" or ids.ndim != 2 or len(ids) != shape[0]:
-        raise ValueError(f"topk.ids is {ids.dtype} of shape {ids.shape}; one row of ints for each of {shape[0]} users is taken")
+        raise ValueError(f"topk.ids is {ids.dtype} of shape {ids.shape}; ints, {shape[0]} rows like test, are taken")
     if ids.size and (ids.min() < -1 or ids.max() >= shape[1]):
         raise ValueError(f"topk.ids holds ids from {ids.min()} to {ids.max()}; -1 to {shape[1] - 1} are taken")
     ranked = np.sort(ids, axis=1)
@@ -133,6 +132,13 @@ def _checked_ids(topk: TopK, shape: tuple[int, int]) -> npt.NDArray[np.integer[A
     if twice.any():
         raise ValueError(f"topk.ids: row {np.argmax(twice.any(axis=1))} lists an item twice")
     return ids
+
+
+def _checked_cutoff(value: int, ids: npt.NDArray[np.integer[Any]]) -> int:
+    n = as_count("cutoffs", value, minimum=1)
+    if n > ids.shape[1]:
+        raise ValueError(f"cutoffs holds {n}; the lists of topk have {ids.shape[1]} slots")
+    return n
 
 
 def _is_relevant(ids: npt.NDArray[np.integer[Any]], relevant: Any) -> npt.NDArray[np.bool_]:
@@ -172,13 +178,13 @@ def _diversity(ids: npt.NDArray[np.integer[Any]], unit: npt.NDArray[Any]) -> npt
 def _self_information(train: CSR, n_items: int) -> npt.NDArray[np.float64]:
     matrix = as_csr("train", train, (None, n_items))
     users = np.bincount(matrix.indices, minlength=n_items)
-    return np.log2(max(matrix.shape[0], 1)) - np.log2(np.maximum(users, 1))
+    information: npt.NDArray[np.float64] = np.log2(max(matrix.shape[0], 1)) - np.log2(np.maximum(users, 1))
+    return information
 
 
-def _novelty(
-    ids: npt.NDArray[np.integer[Any]], information: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _novelty(ids: npt.NDArray[np.integer[Any]], information: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     real = ids >= 0
     count = real.sum(axis=1).astype(np.float64)
     count[count == 0] = np.nan
-    return np.where(real, information[ids], 0).sum(axis=1) / count
+    mean: npt.NDArray[np.float64] = np.where(real, information[ids], 0).sum(axis=1) / count
+    return mean

@@ -1,8 +1,8 @@
 """User-based and item-based nearest neighbours, searched exactly by the cosine kernels.
 
-Formulas as in M. Ferrari Dacrema, P. Cremonesi, D. Jannach, "Are we really making much progress?", RecSys 2019,
-section 3.2, which take them from Sarwar et al., WWW 2001: similarity with a shrink term, the k nearest of each
-row, and a sum over neighbours that is not normalised (which ranks better than a weighted mean).
+Formulas as in Ferrari Dacrema, Cremonesi, Jannach, "Are we really making much progress?", RecSys 2019 (after
+Sarwar et al., WWW 2001): similarity with a shrink term, the k nearest of each row, and a sum over the neighbours
+that is not normalised (which ranks better than a weighted mean).
 """
 
 from __future__ import annotations
@@ -32,47 +32,44 @@ _POSITIVE = float(np.finfo(np.float32).tiny)
 class NeighbourSearch:
     """The nearest rows of a matrix by cosine or Pearson similarity with shrinkage.
 
-    sim(a, b) = a·b / (‖a‖‖b‖ + shrink), for Pearson with a and b minus their means. Missing entries count as 0,
-    in the mean too: the similarity is that of the whole rows, as `numpy.corrcoef` computes it, and not of the
-    entries that both rows have. Only rows with a positive similarity are neighbours.
+    sim(a, b) = a·b / (‖a‖‖b‖ + shrink), for Pearson with a and b minus their means. Missing entries count as
+    0, in the mean too: the similarity is that of the whole rows, as `numpy.corrcoef` computes it, and not of
+    the entries that both rows have. Only rows with a positive similarity are neighbours.
 
     Without shrinkage the kernel selects in one pass. The shrink term changes the order within a row, so then
     the kernel computes the similarities of a batch of rows, which are shrunk and selected.
 
     Parameters
     ----------
-    rows : (n, d) CSR
-        Held dense as float32: 4·n·d bytes, at most `DENSE_LIMIT_BYTES` (1 GiB).
+    rows : (n, d) CSR, float32
+        Held dense: 4·n·d bytes, at most `DENSE_LIMIT_BYTES` (1 GiB).
     """
 
     def __init__(self, rows: csr_matrix, metric: Metric, shrink: float) -> None:
         size = 4 * rows.shape[0] * rows.shape[1]
         if size > DENSE_LIMIT_BYTES:
             raise ValueError(
-                f"user_items of {rows.shape[0]} × {rows.shape[1]} takes {size / 2**30:.1f} GiB as the dense rows "
-                f"that neighbours are searched in; at most {DENSE_LIMIT_BYTES / 2**30:g} GiB is taken"
+                f"user_items of {rows.shape[0]} × {rows.shape[1]} takes {size / 2**30:.1f} GiB as the dense "
+                f"rows that neighbours are searched in; at most {DENSE_LIMIT_BYTES / 2**30:g} GiB is taken"
             )
-        self._rows = rows.astype(np.float32).toarray()
+        self._rows = rows.toarray()
         self._metric: Metric = metric
         self._shrink = shrink
         self._norms = self._row_norms(self._rows) if shrink else None
 
-    def topk(self, queries: csr_matrix, k: int, exclude: Pattern) -> TopK:
+    def topk(self, queries: npt.NDArray[np.float32], k: int, exclude: Pattern) -> TopK:
         """Nearest ``k`` rows of each query (m, d), those of ``exclude`` left out."""
-        dense = queries.astype(np.float32).toarray()
         if self._norms is None:
-            return cosine_topk(
-                dense, self._rows, k, metric=self._metric, threshold=_POSITIVE, exclude=exclude
-            )
-        similarity = cosine_similarity(dense, self._rows, metric=self._metric).astype(np.float64)
-        size = self._row_norms(dense)[:, None] * self._norms
+            return cosine_topk(queries, self._rows, k, metric=self._metric, threshold=_POSITIVE, exclude=exclude)
+        similarity = cosine_similarity(queries, self._rows, metric=self._metric).astype(np.float64)
+        size = self._row_norms(queries)[:, None] * self._norms
         similarity *= size / (size + self._shrink)
         return top_of_scores(csr_matrix(np.where(similarity > 0, similarity, 0)), k, exclude)
 
     def of_rows(self, ids: npt.NDArray[np.int64], k: int) -> TopK:
         """Nearest ``k`` rows of each of the rows ``ids``, that row itself left out."""
         parts = [
-            self.topk(csr_matrix(self._rows[batch]), k, (np.arange(len(batch) + 1), batch))
+            self.topk(self._rows[batch], k, (np.arange(len(batch) + 1), batch))
             for batch in np.split(ids, range(BATCH_ROWS, len(ids), BATCH_ROWS))
         ]
         return TopK(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -129,7 +126,7 @@ class UserKNN(_Neighbours):
     [[2, -1]]
     """
 
-    def __init__(self, k: int = 50, metric: Metric = "cosine", shrink: float = 0.0) -> None:
+    def __init__(self, k: int = 80, metric: Metric = "pearson", shrink: float = 0.0) -> None:
         super().__init__(k, metric, shrink)
 
     def _fit(self, user_items: csr_matrix) -> None:
@@ -148,7 +145,9 @@ class UserKNN(_Neighbours):
         own = np.concatenate([[0], np.cumsum(known)]), user_ids[known]  # nobody is their own neighbour
         parts = []
         for first, last in _batches(len(user_ids)):
-            nearest = self._search.topk(history[first:last], min(self.k, n_users), pattern_rows(own, first, last))
+            nearest = self._search.topk(
+                history[first:last].toarray(), min(self.k, n_users), pattern_rows(own, first, last)
+            )
             scores = _as_csr(nearest, n_users) @ self.user_items_
             parts.append(_select(scores, n, exclude, allow, first, last))
         return _stack(parts)
@@ -244,7 +243,7 @@ def _stack(parts: list[TopK]) -> TopK:
 
 
 def _as_csr(nearest: TopK, n_columns: int) -> csr_matrix:
-    """The neighbours as rows of a sparse matrix with sorted indices, so that sums have one fixed order."""
+    """Put the neighbours into a sparse matrix with sorted indices, so that sums have one fixed order."""
     real = nearest.ids >= 0
     indptr = np.concatenate([[0], np.cumsum(nearest.counts)])
     matrix = csr_matrix(

@@ -45,6 +45,4 @@ class TopPop(Recommender):
     ) -> TopK:
         # One-dimensional items and the query 1: their inner product is the popularity.
         queries = np.ones((len(user_ids), 1), np.float32)
-        return cosine_topk(
-            queries, self.popularity_[:, None], n, metric="inner_product", exclude=exclude, allow=allow
-        )
+        return cosine_topk(queries, self.popularity_[:, None], n, metric="inner_product", exclude=exclude, allow=allow)

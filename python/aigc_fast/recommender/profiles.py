@@ -38,9 +38,9 @@ def user_profiles(
     half_life
         Time, in the unit of ``timestamps``, after which an interaction counts half. None: all count alike.
     rating_weight
-        "raw": a(r) = r; "centred": a(r) = r minus the user's mean rating, so that what the user rated low pushes the
-        profile away (Pazzani and Billsus, The Adaptive Web, 2007, section 10.5, after Rocchio), and a(r) = 1
-        for a user whose ratings are all equal; "binary": a(r) = 1.
+        "raw": a(r) = r; "binary": a(r) = 1; "centred": a(r) = r minus the user's mean rating, so that what
+        was rated low pushes the profile away (relevance feedback after Rocchio: Pazzani and Billsus, in The
+        Adaptive Web, 2007), and a(r) = 1 for a user whose ratings are all equal.
 
     Returns
     -------
@@ -64,11 +64,12 @@ def user_profiles(
         times = as_same_pattern("timestamps", timestamps, ratings, "user_items")
         weights *= np.exp2(-_ages(times) / half_life)
     weighted = csr_matrix((weights, ratings.indices, ratings.indptr), shape=ratings.shape)
-    return normalize(np.ascontiguousarray(weighted @ vectors.astype(np.float64))).astype(np.float32)
+    profiles: npt.NDArray[np.float32] = normalize(weighted @ vectors.astype(np.float64)).astype(np.float32)
+    return profiles
 
 
 def _rating_weights(ratings: csr_matrix, kind: RatingWeight) -> npt.NDArray[np.float64]:
-    values = ratings.data.astype(np.float64)
+    values: npt.NDArray[np.float64] = ratings.data.astype(np.float64)
     if kind == "raw":
         return values
     if kind == "binary":
@@ -88,6 +89,7 @@ def _ages(times: csr_matrix) -> npt.NDArray[np.float64]:
     """Time from each interaction to the user's latest."""
     counts = np.diff(times.indptr)
     user = np.repeat(np.arange(len(counts)), counts)
-    latest = np.full(len(counts), np.iinfo(np.int64).min)
-    np.maximum.at(latest, user, times.data.astype(np.int64))
-    return (latest[user] - times.data).astype(np.float64)
+    moments: npt.NDArray[np.float64] = times.data.astype(np.float64)
+    latest = np.full(len(counts), -np.inf)
+    np.maximum.at(latest, user, moments)
+    return latest[user] - moments

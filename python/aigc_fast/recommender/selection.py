@@ -20,13 +20,15 @@ def top_of_scores(
 ) -> TopK:
     """Best ``n`` entries of each row of ``scores``, by score descending, then column ascending.
 
-    A row of scores is a table of one-dimensional items and the query is 1, so their inner product is the score
-    itself; columns without an entry are NaN, which the kernel never returns. Scores are rounded to float32
+    A row of scores is a table of one-dimensional items and the query is 1, so their inner product is the
+    score itself; columns without an entry are NaN, which the kernel never returns. Scores are rounded to float32
     before the selection, so the order is that of the scores returned.
     """
     n_rows, n_items = scores.shape
     result = TopK(
-        np.full((n_rows, n), -np.inf, np.float32), np.full((n_rows, n), -1, np.int64), np.zeros(n_rows, np.int64)
+        np.full((n_rows, n), -np.inf, np.float32),
+        np.full((n_rows, n), -1, np.int64),
+        np.zeros(n_rows, np.int64),
     )
     line = np.empty((n_items, 1), np.float32)
     for row in range(n_rows):

@@ -21,7 +21,7 @@ class Split(NamedTuple):
 def random_split(user_items: CSR, test_fraction: float = 0.2, seed: int = 0) -> Split:
     """Draw a share of all interactions, whoever they belong to, as test.
 
-    The protocol of CFGAN (Chae et al., CIKM 2018, section 5.1): 80 % of all ratings train, 20 % test. A user
+    The protocol of CFGAN (Chae et al., CIKM 2018): 80 % of all ratings train, 20 % test. A user
     may end up without test items, or (rarely) without train items.
 
     Parameters
@@ -114,11 +114,10 @@ def restrict(matrix: CSR, pattern: CSR) -> csr_matrix:
 def _keys(matrix: csr_matrix) -> npt.NDArray[np.int64]:
     """One ascending number per entry of a canonical CSR matrix."""
     row = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
-    return row * matrix.shape[1] + matrix.indices
+    keys: npt.NDArray[np.int64] = row * matrix.shape[1] + matrix.indices
+    return keys
 
 
 def _entries(matrix: csr_matrix, chosen: npt.NDArray[np.bool_]) -> csr_matrix:
     before = np.concatenate([[0], np.cumsum(chosen)])
-    return csr_matrix(
-        (matrix.data[chosen], matrix.indices[chosen], before[matrix.indptr]), shape=matrix.shape
-    )
+    return csr_matrix((matrix.data[chosen], matrix.indices[chosen], before[matrix.indptr]), shape=matrix.shape)

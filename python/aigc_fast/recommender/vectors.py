@@ -41,8 +41,8 @@ def content_vectors(
 
     - genres: one column each, times its IDF;
     - decade: one column for each of 1900 … 2030;
-    - title: words hashed into ``title_buckets`` columns with a sign (Weinberger et al., Feature Hashing, ICML 2009),
-      times the IDF of their column. The hash is CRC-32, the same in every process.
+    - title: words hashed into ``title_buckets`` columns with a sign (feature hashing: Weinberger et al.,
+      ICML 2009), times the IDF of their column. The hash is CRC-32, the same in every process.
 
     IDF is ln((1 + n) / (1 + df)) + 1 over the n items of ``reference``, as in scikit-learn.
 
@@ -63,21 +63,26 @@ def content_vectors(
     (n_items, n_genres + 14 + title_buckets) float32
         Unit rows, zero where nothing is known of an item.
     """
-    known = items if reference is None else reference
     buckets = as_count("title_buckets", title_buckets, minimum=1)
+    titles = _title_columns(items.titles, buckets)
+    known_titles = titles if reference is None else _title_columns(reference.titles, buckets)
+    known = items if reference is None else reference
     genres = _genre_columns(items, known.genre_names) * _idf(known.genres)
-    titles = _title_columns(items.titles, buckets) * _idf(_title_columns(known.titles, buckets) != 0)
     return _side_by_side(
-        [(genre_weight, genres), (decade_weight, _decade_columns(items.years)), (title_weight, titles)]
+        [
+            (genre_weight, genres),
+            (decade_weight, _decade_columns(items.years)),
+            (title_weight, titles * _idf(known_titles != 0)),
+        ]
     )
 
 
 def collaborative_vectors(user_items: CSR, dim: int = 64) -> Float32:
     """Vectors of items from the users who have them: a truncated SVD of the normalised interactions.
 
-    The columns of ``user_items`` are scaled to unit length and the result factored as U S Vᵀ, so V S² Vᵀ is the best
-    approximation of rank ``dim`` to the cosines between the items. Item i gets row i of V S^½, normalised: S^½
-    instead of S keeps the few largest directions, which are mostly popularity, from ruling the cosine
+    The columns of ``user_items`` are scaled to unit length and the result factored as U S Vᵀ, so V S² Vᵀ is
+    the best approximation of rank ``dim`` to the cosines between the items. Item i gets row i of V S^½,
+    normalised: S^½ instead of S keeps the few largest directions, mostly popularity, from ruling the cosine
     (compare Levy, Goldberg, Dagan, TACL 3, 2015, section 3.3, on the exponent of S).
 
     Parameters
@@ -89,7 +94,7 @@ def collaborative_vectors(user_items: CSR, dim: int = 64) -> Float32:
     Returns
     -------
     (n_items, dim) float32
-        Unit rows, zero for items without interactions. Deterministic.
+        Unit rows, zero for items without interactions. The same at every call.
 
     Notes
     -----
@@ -101,10 +106,12 @@ def collaborative_vectors(user_items: CSR, dim: int = 64) -> Float32:
         raise ValueError(f"dim is {size}; less than {min(matrix.shape)} is taken for user_items {matrix.shape}")
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel())
     used = length > 0
+    if not used.any():
+        return np.zeros((matrix.shape[1], size), np.float32)
     scale = np.divide(1, length, out=np.zeros_like(length), where=used)
     _, singular, right = _svd(matrix @ diags(scale), size)
     vectors = np.where(used[:, None], right * np.sqrt(singular), 0)  # exactly zero, without rounding noise
-    return normalize(vectors).astype(np.float32)
+    return _unit_rows(vectors)
 
 
 def item_vectors(
@@ -112,13 +119,30 @@ def item_vectors(
     items: Items,
     *,
     dim: int = 64,
-    content_weight: float = 0.5,
+    content_weight: float = 0.25,
     collaborative_weight: float = 1.0,
 ) -> Float32:
     """Content and collaborative vectors side by side, each part with unit rows times its weight, normalised.
 
-    An item without interactions has its content part alone, of length 1 after normalisation: its cosine with a
-    profile is that of the content part, so new items are found by content and old ones by both.
+    An item without interactions has its content part alone, of length 1 after normalisation: so new items are
+    found by content and the others by both. In one list with the others they come late, because a profile of
+    both parts has little of its length in the content part; give them a list of their own with ``allow``, or
+    a larger ``content_weight``.
+
+    Parameters
+    ----------
+    user_items : (n_users, n_items) CSR
+    items
+        As many as ``user_items`` has columns.
+    dim
+        Of `collaborative_vectors`.
+    content_weight, collaborative_weight
+        Length of each part; the share of the parts in a cosine goes with the squares.
+
+    Returns
+    -------
+    (n_items, n_genres + 270 + dim) float32
+        Unit rows, zero for an item of which nothing at all is known.
     """
     matrix = as_csr("user_items", user_items, (None, len(items)))
     return _side_by_side(
@@ -136,11 +160,17 @@ def _side_by_side(parts: Iterable[tuple[float, npt.NDArray[Any]]]) -> Float32:
         if not (np.isfinite(weight) and weight >= 0):
             raise ValueError(f"a weight is {weight}; finite numbers of at least 0 are taken")
         columns.append(weight * normalize(np.ascontiguousarray(part, np.float64)))
-    return normalize(np.concatenate(columns, axis=1)).astype(np.float32)
+    return _unit_rows(np.concatenate(columns, axis=1))
+
+
+def _unit_rows(vectors: Float64) -> Float32:
+    unit: Float32 = normalize(vectors).astype(np.float32)
+    return unit
 
 
 def _idf(present: npt.NDArray[np.bool_]) -> Float64:
-    return np.log((1 + len(present)) / (1 + present.sum(axis=0))) + 1
+    idf: Float64 = np.log((1 + len(present)) / (1 + present.sum(axis=0))) + 1
+    return idf
 
 
 def _genre_columns(items: Items, names: tuple[str, ...]) -> Float64:
@@ -170,7 +200,7 @@ def _title_columns(titles: npt.NDArray[np.str_], buckets: int) -> Float64:
 
 
 def _svd(matrix: csr_matrix, dim: int) -> tuple[Float64, Float64, Float64]:
-    """Truncated SVD, singular values descending, with a fixed start and a fixed sign: the same at every call.
+    """Truncate the SVD, singular values descending, with a fixed start and sign: the same at every call.
 
     ARPACK starts from a random vector unless given one; the sign of a pair of singular vectors is free, here
     the entry of the right one that is largest in size is made positive.
