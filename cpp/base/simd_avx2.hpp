@@ -50,9 +50,7 @@ struct F32 {
 
     static F32 zero() { return {_mm256_setzero_ps()}; }
     static F32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
-    static F32 load_tail(const float* p, std::size_t count) {
-        return {_mm256_maskload_ps(p, first_lanes_32(count))};
-    }
+    static F32 load_tail(const float* p, std::size_t count) { return {_mm256_maskload_ps(p, first_lanes_32(count))}; }
     static F32 broadcast(float x) { return {_mm256_set1_ps(x)}; }
     static F32 fma(F32 a, F32 b, F32 c) { return {_mm256_fmadd_ps(a.value, b.value, c.value)}; }
     static F32 mul(F32 a, F32 b) { return {_mm256_mul_ps(a.value, b.value)}; }

@@ -44,9 +44,7 @@ struct F32 {
     static F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.value, b.value, c.value)}; }
     static F32 mul(F32 a, F32 b) { return {_mm512_mul_ps(a.value, b.value)}; }
     static F32 sub(F32 a, F32 b) { return {_mm512_sub_ps(a.value, b.value)}; }
-    static std::uint32_t not_less(F32 a, F32 b) {
-        return _mm512_cmp_ps_mask(a.value, b.value, _CMP_NLT_UQ);
-    }
+    static std::uint32_t not_less(F32 a, F32 b) { return _mm512_cmp_ps_mask(a.value, b.value, _CMP_NLT_UQ); }
     void store(float* p) const { _mm512_storeu_ps(p, value); }
     float sum() const {
         const __m256 by8 = _mm256_add_ps(_mm512_castps512_ps256(value), _mm512_extractf32x8_ps(value, 1));

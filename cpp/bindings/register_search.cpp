@@ -1,5 +1,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <optional>
 #include <string>
@@ -11,8 +12,8 @@
 namespace aigc_fast::bindings {
 namespace {
 
-using IdListArrays = std::pair<Int64Array, Int64Array>;    // indptr, ids
-using PageArrays = std::pair<Float64Array, Int64Array>;    // scores, ids
+using IdListArrays = std::pair<Int64Array, Int64Array>;  // indptr, ids
+using PageArrays = std::pair<Float64Array, Int64Array>;  // scores, ids
 
 // Ctrl-C between groups of queries, while the interpreter's lock is released.
 void check_signals() {
@@ -58,16 +59,16 @@ void bind_topk(const py::array& queries, const py::array& items, std::size_t k,
 
 // The vector's memory as an array, without a copy.
 template <class T>
-py::array_t<T> adopt(std::vector<T>&& values) {
+py::array_t<T, py::array::c_style> adopt(std::vector<T>&& values) {
     auto* owner = new std::vector<T>(std::move(values));
     const py::capsule free(owner, [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
-    return py::array_t<T>(static_cast<py::ssize_t>(owner->size()), owner->data(), free);
+    return py::array_t<T, py::array::c_style>(static_cast<py::ssize_t>(owner->size()), owner->data(), free);
 }
 
-py::tuple bind_threshold(const py::array& queries, const py::array& items, const Float64Array& thresholds,
-                         const std::string& metric, const std::optional<IdListArrays>& exclude,
-                         const std::optional<IdListArrays>& allow, const std::optional<Int64Array>& allow_ids,
-                         const std::optional<PageArrays>& after, int num_threads) {
+py::typing::Tuple<Int64Array, Int64Array, Float64Array> bind_threshold(
+    const py::array& queries, const py::array& items, const Float64Array& thresholds, const std::string& metric,
+    const std::optional<IdListArrays>& exclude, const std::optional<IdListArrays>& allow,
+    const std::optional<Int64Array>& allow_ids, const std::optional<PageArrays>& after, int num_threads) {
     const Matrix query_matrix = as_matrix(queries, "queries");
     const Matrix item_matrix = as_matrix(items, "items");
     const SearchOptions options = as_options(metric, exclude, allow, allow_ids, after, num_threads);
@@ -86,8 +87,7 @@ void register_search(py::module_& module) {
     module.def("topk", &bind_topk, py::arg("queries"), py::arg("items"), py::arg("k"), py::arg("thresholds"),
                py::arg("metric"), py::arg("exclude"), py::arg("allow"), py::arg("allow_ids"), py::arg("after"),
                py::arg("num_threads"), py::arg("scores").noconvert(), py::arg("ids").noconvert(),
-               py::arg("counts").noconvert(),
-               "Write the best k items of each query into scores, ids and counts.");
+               py::arg("counts").noconvert(), "Write the best k items of each query into scores, ids and counts.");
     module.def("threshold", &bind_threshold, py::arg("queries"), py::arg("items"), py::arg("thresholds"),
                py::arg("metric"), py::arg("exclude"), py::arg("allow"), py::arg("allow_ids"), py::arg("after"),
                py::arg("num_threads"), "All items that reach their query's threshold: (indptr, ids, float64 scores).");

@@ -39,8 +39,8 @@ struct F32Queries {
 };
 
 inline constexpr std::size_t kFewQueries = 4;
-inline constexpr std::size_t kScanTileRows = 12;     // most rows that one register tile of any kernel takes
-inline constexpr std::size_t kMaxPanelWidth = 32;    // widest panel of any kernel
+inline constexpr std::size_t kScanTileRows = 12;   // most rows that one register tile of any kernel takes
+inline constexpr std::size_t kMaxPanelWidth = 32;  // widest panel of any kernel
 
 struct F32ScanKernels {
     std::size_t width;  // float lanes; a panel is this wide, or twice for more queries

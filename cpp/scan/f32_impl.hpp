@@ -105,7 +105,8 @@ inline void scan_tile(const F32Block& block, const F32Queries& queries, std::siz
         for (std::size_t v = 0; v < Vectors; ++v) query_f32[v] = F32::load(q + v * F32::width);
 #pragma GCC unroll 16
         for (std::size_t r = 0; r < Rows; ++r) {
-            const F32 item_f32 = F32::broadcast(x[static_cast<std::ptrdiff_t>(r) * block.stride + static_cast<std::ptrdiff_t>(j)]);
+            const F32 item_f32 =
+                F32::broadcast(x[static_cast<std::ptrdiff_t>(r) * block.stride + static_cast<std::ptrdiff_t>(j)]);
 #pragma GCC unroll 2
             for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = F32::fma(item_f32, query_f32[v], sums[r][v]);
         }

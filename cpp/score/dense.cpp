@@ -70,10 +70,10 @@ void similarity_as(const Matrix& a, const Matrix& b, Metric metric, int num_thre
                         const CanonicalRow& x = left.rows[r];
                         const CanonicalRow& y = right.rows[c];
                         const double dot = dots[kTile * (r - i) + (c - j)];
-                        const auto score = static_cast<Out>(
-                            x.finite && y.finite
-                                ? finish_score(metric, dot, x.norm, y.norm, sizeof(Out) == sizeof(double))
-                                : kNaN);
+                        const auto score =
+                            static_cast<Out>(x.finite && y.finite ? finish_score(metric, dot, x.norm, y.norm,
+                                                                                 sizeof(Out) == sizeof(double))
+                                                                  : kNaN);
                         scores[(left.begin + r) * b.rows + right.begin + c] = score;
                         if (with_itself) scores[(right.begin + c) * b.rows + left.begin + r] = score;
                     }
@@ -101,8 +101,7 @@ void normalize_as(const Matrix& x, int num_threads, Out* out, Out* norms) {
             // A zero row stays zero; a row that is not finite becomes NaN.
             const double divisor = !row.finite ? kNaN : row.norm == 0.0 ? 1.0 : row.norm;
             divide(values.data(), divisor, out + i * dim, dim);
-            if (norms != nullptr)
-                norms[i] = static_cast<Out>(row.finite ? std::ldexp(row.norm, row.exponent) : kNaN);
+            if (norms != nullptr) norms[i] = static_cast<Out>(row.finite ? std::ldexp(row.norm, row.exponent) : kNaN);
         }
     });
 }

@@ -55,8 +55,7 @@ CanonicalRow canonical_row(const RowReader& reader, std::size_t row, Metric metr
     CanonicalRow result;
     result.finite = std::all_of(values, values + dim, [](double x) { return std::isfinite(x); });
     if (!result.finite || dim == 0) return result;
-    if (metric != Metric::inner_product && reader.dtype() == DType::f64)
-        result.exponent = scale_extreme(values, dim);
+    if (metric != Metric::inner_product && reader.dtype() == DType::f64) result.exponent = scale_extreme(values, dim);
     result.raw_norm = std::sqrt(pair_f64(kernels, values, values, dim).square);
     result.norm = result.raw_norm;
     if (metric == Metric::pearson) {

@@ -32,7 +32,7 @@ class Scorer {
     Scorer(const RowReader& items, Metric metric, bool as_f64, const ScoreKernels& kernels)
         : items_(items), metric_(metric), as_f64_(as_f64), kernels_(kernels) {}
 
-    using Scratch = AlignedArray<double>;         // one per thread; grows to a row
+    using Scratch = AlignedArray<double>;          // one per thread; grows to a row
     static constexpr std::size_t kMostItems = 16;  // in one call
 
     // NaN for an item that may never be returned (NaN or infinity in its row, or a sum that overflows float64).

@@ -8,12 +8,12 @@ namespace aigc_fast {
 namespace {
 
 // Costs in nanoseconds, measured on one AVX-512 core; only their proportions matter.
-constexpr double kScorePerPair = 8.0;         // a canonical score, beside its elements: order, filter, cache misses
+constexpr double kScorePerPair = 8.0;  // a canonical score, beside its elements: order, filter, cache misses
 constexpr double kScorePerElement = 0.10;
-constexpr double kScanPerElement = 0.008;     // a float32 multiply-add in a full register tile
-constexpr double kReadPerElement = 0.20;      // a float32 from memory, shared by all queries
-constexpr double kScanPerCall = 5000.0;       // panels, candidate buffers
-constexpr double kWorthAThread = 50000.0;     // below this, waking a thread costs more than it does
+constexpr double kScanPerElement = 0.008;  // a float32 multiply-add in a full register tile
+constexpr double kReadPerElement = 0.20;   // a float32 from memory, shared by all queries
+constexpr double kScanPerCall = 5000.0;    // panels, candidate buffers
+constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
 
 // Blocks that leave room for the queries in a second-level cache; smaller ones where each row is read twice only.
 constexpr std::size_t kBlockBytes = 256u << 10;

@@ -9,7 +9,7 @@
 namespace aigc_fast {
 
 struct Plan {
-    bool direct;             // score the allowed items canonically, without a scan
+    bool direct;  // score the allowed items canonically, without a scan
     int threads;
     std::size_t block_rows;  // rows scanned at a time: as many as stay in cache
 };

@@ -42,8 +42,7 @@ QueryGroup::QueryGroup(const RowReader& queries, std::size_t begin, std::size_t 
       raw_norms_(count),
       valid_(count) {
     parallel_for(count, threads, [&](std::size_t i, std::size_t) {
-        const CanonicalRow row =
-            canonical_row(queries, begin + i, metric, *kernels.score, rows_.data() + i * dim_);
+        const CanonicalRow row = canonical_row(queries, begin + i, metric, *kernels.score, rows_.data() + i * dim_);
         norms_[i] = row.norm;
         raw_norms_[i] = row.raw_norm;
         valid_[i] = row.finite;

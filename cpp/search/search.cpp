@@ -22,8 +22,8 @@ namespace aigc_fast {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr std::size_t kHits = 2048;          // hits between two looks at the cutoffs; at least one tile's
-constexpr std::size_t kTasksPerThread = 8;   // so that no thread waits long for the last one
+constexpr std::size_t kHits = 2048;         // hits between two looks at the cutoffs; at least one tile's
+constexpr std::size_t kTasksPerThread = 8;  // so that no thread waits long for the last one
 static_assert(kHits >= kScanTileRows * kMaxPanelWidth);
 
 // What every search shares.
@@ -161,8 +161,8 @@ void scan_and_score(const Search& search, const QueryGroup& group, Selector& sel
         const std::size_t panel = group.panels() * panel_run / panel_runs;
         const std::size_t panel_end = group.panels() * (panel_run + 1) / panel_runs;
         for (std::size_t block = blocks * run / runs; block < blocks * (run + 1) / runs; ++block)
-            scan_block(search, group, block * block_rows, std::min((block + 1) * block_rows, search.items.rows()), panel,
-                       panel_end, worker, workers[worker], selector);
+            scan_block(search, group, block * block_rows, std::min((block + 1) * block_rows, search.items.rows()),
+                       panel, panel_end, worker, workers[worker], selector);
     });
     std::vector<Scorer::Scratch> scratch(threads);
     parallel_for(group.count(), search.plan.threads,

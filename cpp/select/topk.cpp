@@ -8,9 +8,9 @@ namespace aigc_fast {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr std::size_t kSpare = 64;                    // room for new candidates beside the k best
-constexpr std::size_t kGroupBytes = 8u << 20;         // candidates of one thread
-constexpr std::size_t kMostQueries = 1024;            // enough to use each item block well
+constexpr std::size_t kSpare = 64;             // room for new candidates beside the k best
+constexpr std::size_t kGroupBytes = 8u << 20;  // candidates of one thread
+constexpr std::size_t kMostQueries = 1024;     // enough to use each item block well
 
 }  // namespace
 
@@ -111,9 +111,9 @@ void TopKSelector::finish(std::size_t query, Scorer::Scratch& scratch) {
                          [](const Candidate& a, const Candidate& b) { return a.lower > b.lower; });
         cutoff = std::max(cutoff, kth->lower);
     }
-    candidates.erase(std::remove_if(candidates.begin(), candidates.end(),
-                                    [&](const Candidate& c) { return c.upper < cutoff; }),
-                     candidates.end());
+    candidates.erase(
+        std::remove_if(candidates.begin(), candidates.end(), [&](const Candidate& c) { return c.upper < cutoff; }),
+        candidates.end());
     write(group_->index(query), score(query, candidates.data(), candidates.size(), scratch));
 }
 

@@ -107,9 +107,7 @@ def _kernel_dtype(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     if dtype.kind in "iu":
         return array.astype(np.float64)
     hint = "; pass np.stack(column) for a column of lists" if dtype.kind == "O" else ""
-    raise TypeError(
-        f"{name} must hold float64, float32, float16, bfloat16 or integers, got dtype {dtype}{hint}"
-    )
+    raise TypeError(f"{name} must hold float64, float32, float16, bfloat16 or integers, got dtype {dtype}{hint}")
 
 
 def as_count(value: object, name: str, minimum: int) -> int:
@@ -123,9 +121,7 @@ def as_count(value: object, name: str, minimum: int) -> int:
     return count
 
 
-def per_query(
-    values: object, name: str, query_count: int, dtype: type[np.float64] | type[np.int64]
-) -> npt.NDArray[Any]:
+def per_query(values: object, name: str, query_count: int, dtype: type[np.float64 | np.int64]) -> npt.NDArray[Any]:
     """One number for all queries, or an array of one a query, as an array of one a query."""
     array = _from_torch(values, name) if _is_torch_tensor(values) else np.asarray(values)
     kinds = "iu" if dtype is np.int64 else "iuf"
@@ -151,9 +147,7 @@ def id_lists(lists: object, name: str, query_count: int, item_count: int) -> IdL
     elif isinstance(lists, tuple) and len(lists) == 2:
         indptr, ids = lists
     else:
-        raise TypeError(
-            f"{name} must be a SciPy sparse matrix or an (indptr, ids) pair, got {type(lists).__name__}"
-        )
+        raise TypeError(f"{name} must be a SciPy sparse matrix or an (indptr, ids) pair, got {type(lists).__name__}")
     indptr = _integers(indptr, f"{name} indptr")
     ids = _ids(ids, name, item_count)
     if indptr.shape[0] != query_count + 1:
@@ -200,7 +194,7 @@ def _integers(values: object, name: str) -> npt.NDArray[np.int64]:
 
 
 def output(array: Any, name: str, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """A caller's array to write results into, checked."""
+    """Check a caller's array to write results into."""
     view = _from_torch(array, name) if _is_torch_tensor(array) else array
     if not isinstance(view, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array or a torch CPU tensor, got {type(array).__name__}")

@@ -193,9 +193,7 @@ def cosine_threshold(
     return ThresholdHits(*map(_as_torch, result)) if query_rows.is_torch else result
 
 
-def cosine_similarity(
-    a: Any, b: Any = None, *, metric: Metric = "cosine", num_threads: int | None = None
-) -> Any:
+def cosine_similarity(a: Any, b: Any = None, *, metric: Metric = "cosine", num_threads: int | None = None) -> Any:
     """Compute the similarity of every row of ``a`` with every row of ``b``.
 
     Parameters
@@ -229,9 +227,7 @@ def cosine_similarity(
     return _as_torch(scores) if a_rows.is_torch else scores
 
 
-def normalize(
-    x: Any, *, out: Any = None, return_norms: bool = False, num_threads: int | None = None
-) -> Any:
+def normalize(x: Any, *, out: Any = None, return_norms: bool = False, num_threads: int | None = None) -> Any:
     """Divide each row by its Euclidean norm.
 
     Parameters
@@ -286,13 +282,11 @@ def _same_columns(a: Matrix, b: Matrix, a_name: str, b_name: str) -> None:
         )
 
 
-def _score_dtype(a: Matrix, b: Matrix) -> type[np.float32] | type[np.float64]:
+def _score_dtype(a: Matrix, b: Matrix) -> type[np.float32 | np.float64]:
     return np.float64 if np.float64 in (a.array.dtype, b.array.dtype) else np.float32
 
 
-def _scores(
-    values: Any, name: str, query_count: int, dtype: type[np.float32] | type[np.float64]
-) -> npt.NDArray[np.float64]:
+def _scores(values: Any, name: str, query_count: int, dtype: type[np.float32 | np.float64]) -> npt.NDArray[np.float64]:
     """Caller's scores, rounded like the library's own, so that comparisons are between like and like."""
     with np.errstate(over="ignore"):
         return per_query(values, name, query_count, np.float64).astype(dtype).astype(np.float64)
@@ -304,7 +298,7 @@ def _filters(
     after: Any,
     query_count: int,
     item_count: int,
-    dtype: type[np.float32] | type[np.float64],
+    dtype: type[np.float32 | np.float64],
 ) -> tuple[Any, Any, Any, Any]:
     """Return (exclude lists, allow lists, shared allowed ids, page ends) as the extension takes them."""
     exclude_lists = None if exclude is None else id_lists(exclude, "exclude", query_count, item_count)

@@ -25,9 +25,7 @@ struct Matrix {
 };
 
 // Scores are float64 where one side is float64, float32 otherwise.
-inline bool scores_are_f64(const Matrix& a, const Matrix& b) {
-    return a.dtype == DType::f64 || b.dtype == DType::f64;
-}
+inline bool scores_are_f64(const Matrix& a, const Matrix& b) { return a.dtype == DType::f64 || b.dtype == DType::f64; }
 
 // One list of item ids a query, each list ascending. indptr == nullptr means "no lists".
 struct IdLists {
@@ -37,12 +35,12 @@ struct IdLists {
 
 // Which items a query may get. Everything here applies to top-K and threshold alike.
 struct Filter {
-    IdLists exclude;                            // never these
-    IdLists allow;                              // only these, query by query; or
-    const std::int64_t* allow_ids = nullptr;    // only these (ascending, distinct), for all queries
-    std::size_t allow_count = 0;                // their number
-    const double* after_score = nullptr;        // a page: only what comes after (score, id) in the order,
-    const std::int64_t* after_id = nullptr;     // one pair a query
+    IdLists exclude;                          // never these
+    IdLists allow;                            // only these, query by query; or
+    const std::int64_t* allow_ids = nullptr;  // only these (ascending, distinct), for all queries
+    std::size_t allow_count = 0;              // their number
+    const double* after_score = nullptr;      // a page: only what comes after (score, id) in the order,
+    const std::int64_t* after_id = nullptr;   // one pair a query
 };
 
 struct SearchOptions {
