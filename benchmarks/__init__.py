@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benchmarks.peers`` compares with other libraries, ``pytest benchmarks`` times the kernels."""
