@@ -25,23 +25,20 @@ def top_of_scores(
     before the selection, so the order is that of the scores returned.
     """
     n_rows, n_items = scores.shape
-    result = TopK(
-        np.full((n_rows, n), -np.inf, np.float32),
-        np.full((n_rows, n), -1, np.int64),
-        np.zeros(n_rows, np.int64),
-    )
+    result = TopK(np.empty((n_rows, n), np.float32), np.empty((n_rows, n), np.int64), np.empty(n_rows, np.int64))
     line = np.empty((n_items, 1), np.float32)
     for row in range(n_rows):
         entries = slice(scores.indptr[row], scores.indptr[row + 1])
         line.fill(np.nan)
         line[scores.indices[entries], 0] = scores.data[entries]
-        best = cosine_topk(
+        this = slice(row, row + 1)
+        cosine_topk(
             _ONE,
             line,
             n,
             metric="inner_product",
             exclude=None if exclude is None else pattern_rows(exclude, row, row + 1),
             allow=pattern_rows(allow, row, row + 1) if isinstance(allow, tuple) else allow,
+            out=TopK(result.scores[this], result.ids[this], result.counts[this]),
         )
-        result.scores[row], result.ids[row], result.counts[row] = best.scores[0], best.ids[0], best.counts[0]
     return result
