@@ -61,8 +61,8 @@ class _Block(NamedTuple):
     path: Path
     data: Bytes
     lines: Offsets
-    starts: Offsets  # (rows, fields)
-    ends: Offsets
+    starts: tuple[Offsets, ...]  # one array per column
+    ends: tuple[Offsets, ...]
 
 
 def fail(path: Path, line: int, reason: str) -> NoReturn:
@@ -165,7 +165,7 @@ def _split(path: Path, text: bytes, first_line: int, layout: Layout) -> _Block:
         row = int(np.argmax(wrong))
         fail(path, int(lines[row]), f"{counts[row]} field(s); this file's rows have {layout.n_fields}")
     inner = cuts.reshape(len(lines), layout.n_fields - 1)
-    return _Block(path, data, lines, np.column_stack([starts, inner + 1]), np.column_stack([inner, ends]))
+    return _Block(path, data, lines, (starts, *(inner.T + 1)), (*inner.T, ends))
 
 
 def _unquote(path: Path, text: bytes, first_line: int, layout: Layout) -> bytes:
@@ -182,7 +182,7 @@ def _unquote(path: Path, text: bytes, first_line: int, layout: Layout) -> bytes:
 
 def _integers(block: _Block, column: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Values of a column, and which fields are canonical (digits alone, no leading zero)."""
-    start, end = block.starts[:, column], block.ends[:, column]
+    start, end = block.starts[column], block.ends[column]
     length = end - start
     valid = (length > 0) & (length <= MAX_INT_DIGITS)
     valid &= (length == 1) | (block.data[start] != _ZERO)
@@ -201,7 +201,7 @@ def _decimals(block: _Block, column: int) -> tuple[npt.NDArray[np.float64], npt.
     Such a value is an integer below 2**53 divided by a power of ten below 1e16, both exact, so the one
     division rounds correctly, as float() would.
     """
-    start, end = block.starts[:, column], block.ends[:, column]
+    start, end = block.starts[column], block.ends[column]
     negative = block.data[start] == _MINUS
     start = start + negative
     length = end - start
@@ -225,7 +225,7 @@ def _decimals(block: _Block, column: int) -> tuple[npt.NDArray[np.float64], npt.
 
 
 def _field(block: _Block, row: int, column: int) -> str:
-    raw = block.data[block.starts[row, column] : block.ends[row, column]].tobytes()
+    raw = block.data[block.starts[column][row] : block.ends[column][row]].tobytes()
     return raw.decode("utf-8", "backslashreplace")
 
 
@@ -266,7 +266,7 @@ def _labels(block: _Block, column: int, what: str, encoding: str) -> Labels:
     values, valid = _integers(block, column)
     if valid.all():
         return values
-    start, end = block.starts[:, column], block.ends[:, column]
+    start, end = block.starts[column], block.ends[column]
     length = end - start
     if (length == 0).any():
         fail(block.path, int(block.lines[np.argmin(length)]), f"empty {what} id")

@@ -119,7 +119,7 @@ def load_movielens(path: str | os.PathLike[str]) -> Ratings:
 
     Notes
     -----
-    A million rows take about a second and 100 bytes of memory a row.
+    A million rows take one to two seconds; the peak of memory is about 100 bytes a row.
 
     Examples
     --------
