@@ -1,0 +1,68 @@
+"""Training pairs of the generator: the vector of an item, and the profile of its user without that item."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from aigc_fast import normalize
+from aigc_fast.recommender.profiles import RatingWeight, _ages, _rating_weights
+
+Float32 = npt.NDArray[np.float32]
+
+#: A profile that is this small beside the interaction taken out of it is what rounding left of nothing.
+_NOTHING_LEFT = 1e-6
+
+
+class Pairs(NamedTuple):
+    """Item vectors (n, d) and the conditions (n, d) that they came with; unit rows."""
+
+    vectors: Float32
+    conditions: Float32
+
+
+def interaction_weights(
+    user_items: csr_matrix, rating_weight: RatingWeight, timestamps: csr_matrix | None, half_life: float | None
+) -> csr_matrix:
+    """Weight of each interaction in its user's profile, as `user_profiles` defines it; same pattern."""
+    weights = _rating_weights(user_items, rating_weight)
+    if half_life is not None:
+        if timestamps is None:
+            raise ValueError("half_life takes timestamps; none came")
+        weights = weights * np.exp2(-_ages(timestamps) / half_life)
+    return csr_matrix((weights, user_items.indices, user_items.indptr), shape=user_items.shape)
+
+
+def weighted_profiles(weights: csr_matrix, item_vectors: Float32) -> Float32:
+    """Profiles (n_users, d) of `user_profiles`, from the weights of the interactions."""
+    sums = weights @ item_vectors.astype(np.float64)
+    return np.asarray(normalize(np.ascontiguousarray(sums)), np.float32)
+
+
+def leave_one_out_pairs(weights: csr_matrix, item_vectors: Float32, entries: npt.NDArray[np.int64]) -> Pairs:
+    """Pair each interaction's item vector with the profile of its user without that interaction.
+
+    The profile is a weighted sum, so leaving an item out is one subtraction: O(d) a pair. Were the item left
+    in, the generator could read the answer from its condition. No pairs come from interactions without a weight above 0
+    (what the user did not like), with an item whose vector is zero, or that leave nothing of the profile (a
+    user's only item).
+
+    Parameters
+    ----------
+    weights
+        (n_users, n_items), from :func:`interaction_weights`.
+    item_vectors
+        (n_items, d), unit rows or zero.
+    entries
+        Positions in ``weights.data`` of the interactions to pair.
+    """
+    users = np.searchsorted(weights.indptr, entries, side="right") - 1
+    vectors = item_vectors[weights.indices[entries]]
+    own = weights.data[entries, None]
+    rest = (weights @ item_vectors.astype(np.float64))[users] - own * vectors
+    real = np.linalg.norm(rest, axis=1) > _NOTHING_LEFT * own[:, 0]
+    real &= vectors.any(axis=1) & (own[:, 0] > 0)
+    return Pairs(vectors[real], normalize(rest[real]).astype(np.float32))
