@@ -1,0 +1,37 @@
+"""A conditional GAN that generates content vectors on the unit sphere; needs the extra ``gan`` (PyTorch).
+
+``ContentGAN`` is the way in. The parts under it are small enough to be used, read and replaced one by one:
+networks, losses, training, sampling, quality, checkpoints.
+"""
+
+from aigc_fast.errors import require
+
+for _module in ("torch", "safetensors", "tqdm"):
+    require(_module, "gan")
+
+from aigc_fast.gan.content import ContentGAN  # noqa: E402 - after the check, so that a missing extra is named
+from aigc_fast.gan.losses import (  # noqa: E402
+    LOSSES,
+    AdversarialLoss,
+    non_saturating_discriminator_loss,
+    non_saturating_generator_loss,
+    relativistic_discriminator_loss,
+    relativistic_generator_loss,
+    squared_gradient_norms,
+)
+from aigc_fast.gan.networks import Discriminator, Generator  # noqa: E402
+from aigc_fast.gan.training import NonFiniteLossError  # noqa: E402
+
+__all__ = [
+    "LOSSES",
+    "AdversarialLoss",
+    "ContentGAN",
+    "Discriminator",
+    "Generator",
+    "NonFiniteLossError",
+    "non_saturating_discriminator_loss",
+    "non_saturating_generator_loss",
+    "relativistic_discriminator_loss",
+    "relativistic_generator_loss",
+    "squared_gradient_norms",
+]

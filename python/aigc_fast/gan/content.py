@@ -1,0 +1,353 @@
+"""ContentGAN: the estimator around networks, losses and training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from aigc_fast.gan.checkpoints import Checkpoint, CheckpointWriter, read_checkpoint, write_checkpoint
+from aigc_fast.gan.config import GANConfig
+from aigc_fast.gan.inputs import Matrix, check_integer, check_matrix, check_pairs, check_streams
+from aigc_fast.gan.sampling import sample
+from aigc_fast.gan.state import History, Snapshot, TrainingState
+from aigc_fast.gan.training import Pairs, Probe, cosine_schedule, train
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+PROBE_ROWS = 1000  # pairs on which quality is measured after each epoch
+FINE_TUNE_RATE = 0.1  # of learning_rate, constant: partial_fit corrects a trained model
+
+
+class ContentGAN:
+    """A conditional GAN over content vectors: give it profiles, it generates vectors of content to like.
+
+    Trained on pairs of a unit vector (an item's features) and the condition that it came with (say, the
+    profile of a user who liked the item), it learns to draw several different vectors for one condition. They
+    lie on the unit sphere, where :func:`aigc_fast.cosine_topk` finds the nearest real items.
+
+    Parameters
+    ----------
+    noise_dim
+        Width of the noise.
+    hidden
+        Widths of the hidden layers of both networks.
+    loss
+        ``"relativistic"``: the pairing loss with R1 and R2 penalties (R3GAN), recommended.
+        ``"non_saturating"``: ``L_G = -E[log D(G(z))]``, ``L_D = -E[log D(x)] - E[log(1 - D(G(z)))]``.
+    penalty
+        Weight gamma of ``gamma / 2 * (R1 + R2)``; the relativistic loss alone uses it.
+    epochs
+        Passes over the pairs, at most.
+    batch_size
+        Pairs for each pair of steps.
+    learning_rate
+        Peak of Adam's learning rate; it rises over the first steps and falls to 0 along a cosine.
+    ema_decay
+        Decay, for each step, of the moving average of the generator; the average generates.
+    patience
+        Epochs without better quality on the validation pairs after which training stops.
+    seed
+        Seeds weights, order and noise: same seed, same data, same machine, same bits. PyTorch's and NumPy's
+        global random states are left alone.
+
+    Attributes
+    ----------
+    history_
+        One float an epoch under each of ``generator_loss``, ``discriminator_loss`` (penalties included),
+        ``coverage``, ``nearest_real``, ``pairwise_cosine``, ``effective_rank`` and ``energy_score``
+        (see :mod:`aigc_fast.gan.quality`).
+    generator_
+        The averaged generator, a :class:`torch.nn.Module`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from aigc_fast.gan import ContentGAN
+    >>> angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 1000)
+    >>> circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    >>> gan = ContentGAN(epochs=2).fit(circle, np.ones((1000, 1)), progress=False)
+    >>> gan.generate(np.ones((3, 1)), n_vectors=4).shape
+    (3, 4, 2)
+    """
+
+    def __init__(
+        self,
+        *,
+        noise_dim: int = 32,
+        hidden: Sequence[int] = (128, 128),
+        loss: str = "relativistic",
+        penalty: float = 0.05,
+        epochs: int = 20,
+        batch_size: int = 256,
+        learning_rate: float = 4e-3,
+        ema_decay: float = 0.999,
+        patience: int = 5,
+        seed: int = 0,
+    ) -> None:
+        self.noise_dim = noise_dim
+        self.hidden = hidden
+        self.loss = loss
+        self.penalty = penalty
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.ema_decay = ema_decay
+        self.patience = patience
+        self.seed = seed
+        self._state: TrainingState | None = None
+        self._about: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"ContentGAN({settings})"
+
+    def get_params(self) -> dict[str, Any]:
+        """Return the constructor's arguments by name."""
+        return {name: getattr(self, name) for name in (setting.name for setting in fields(GANConfig))}
+
+    def fit(
+        self,
+        vectors: ArrayLike,
+        conditions: ArrayLike,
+        *,
+        validation: tuple[ArrayLike, ArrayLike] | None = None,
+        checkpoint_dir: str | Path | None = None,
+        resume: bool = False,
+        progress: bool = True,
+    ) -> ContentGAN:
+        """Train from new weights.
+
+        Parameters
+        ----------
+        vectors
+            (n, d), rows of any length but zero; they are scaled to unit length.
+        conditions
+            (n, c), the condition of each vector, on any scale.
+        validation
+            (vectors, conditions) that training does not see. Quality is measured on up to ``PROBE_ROWS`` of
+            them, training stops when it stalls, and the model ends on its best epoch. Without them quality is
+            measured on the training pairs and stops nothing.
+        checkpoint_dir
+            Folder for ``checkpoint.safetensors``, replaced after each epoch; on Ctrl-C it holds the last one
+            finished. :meth:`load` reads it as well.
+        resume
+            Go on from the checkpoint in that folder where there is one. The result is that of a run that was
+            never interrupted, bit for bit.
+        progress
+            Show a progress bar on standard error.
+
+        Returns
+        -------
+        ContentGAN
+            Itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A wrong argument or setting, a checkpoint of another run, a file that is no checkpoint.
+        NonFiniteLossError
+            A loss became NaN or infinite. The model is at the last good epoch.
+        """
+        config = self._config()
+        rows = check_pairs(vectors, conditions)
+        held_out = _check_validation(validation, rows)
+        if resume and checkpoint_dir is None:
+            raise ValueError("resume=True needs checkpoint_dir, got None")
+
+        state, about = _start(config, *rows)
+        about["data"] = _fingerprint(*rows, *(held_out or ()))
+        save, best = None, None
+        if checkpoint_dir is not None:
+            folder = Path(checkpoint_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            save = CheckpointWriter(folder / CHECKPOINT_NAME, about)
+            if resume and save.path.exists():
+                checkpoint = read_checkpoint(save.path)
+                _check_same_run(save.path, checkpoint.about, about)
+                _restore(save.path, state, checkpoint.last)
+                best = checkpoint.best
+        self._state, self._about = state, about  # from here on an interrupted fit leaves a usable model
+        train(
+            state,
+            Pairs(*map(torch.from_numpy, rows)),
+            config,
+            epochs=config.epochs,
+            rate=cosine_schedule(config.learning_rate, config.epochs),
+            probe=_probe(*(held_out or rows), seed=config.seed),
+            early_stop=held_out is not None,
+            save=save,
+            best=best,
+            progress=progress,
+        )
+        return self
+
+    def partial_fit(self, vectors: ArrayLike, conditions: ArrayLike, *, epochs: int = 1) -> ContentGAN:
+        """Train a few epochs more on new pairs, as after feedback; a model that is not fitted starts here.
+
+        The averaged generator is the one that goes on learning, with ``FINE_TUNE_RATE`` of the learning rate.
+        What the new pairs do not show is forgotten in time: mix old pairs in where it must stay.
+
+        Parameters
+        ----------
+        vectors, conditions
+            As in :meth:`fit`, with the same widths.
+        epochs
+            Passes over the new pairs.
+
+        Returns
+        -------
+        ContentGAN
+            Itself; the curves in ``history_`` go on, measured on the new pairs.
+        """
+        config = self._config()
+        epochs = check_integer("epochs", epochs, minimum=1)
+        dims = (self._about.get("vector_dim"), self._about.get("condition_dim"))
+        rows = check_pairs(vectors, conditions, columns=dims)
+        rate = config.learning_rate
+        if self._state is None:
+            self._state, self._about = _start(config, *rows)
+        else:
+            rate *= FINE_TUNE_RATE
+            self._state.continue_from_average()
+        train(
+            self._state,
+            Pairs(*map(torch.from_numpy, rows)),
+            config,
+            epochs=self._state.epoch + epochs,
+            rate=lambda epoch: rate,
+            probe=_probe(*rows, seed=config.seed),
+            early_stop=False,
+        )
+        return self
+
+    def generate(
+        self,
+        conditions: ArrayLike,
+        n_vectors: int = 8,
+        *,
+        seed: int | Sequence[int] | NDArray[np.integer] = 0,
+    ) -> NDArray[np.float32]:
+        """Generate unit vectors for conditions.
+
+        Parameters
+        ----------
+        conditions
+            (m, c).
+        n_vectors
+            Vectors for each condition; fewer are the first of more.
+        seed
+            One integer: row i of a call draws its noise from stream i of that seed. Or (m,) integers: each row
+            draws as though it were generated alone with its own seed; a user's number as the seed makes
+            their vectors independent of the batch that they are in and of other users.
+
+        Returns
+        -------
+        ndarray of float32, (m, n_vectors, d)
+            Rows of length 1. The same call gives the same bits.
+        """
+        state = self._fitted()
+        rows = check_matrix("conditions", conditions, columns=self._about["condition_dim"])
+        return sample(
+            state.averaged_generator,
+            rows,
+            check_integer("n_vectors", n_vectors, minimum=1),
+            check_streams(seed, len(rows)),
+        )
+
+    @property
+    def history_(self) -> History:
+        """Losses and quality, one float an epoch under each name."""
+        return self._fitted().history
+
+    @property
+    def generator_(self) -> torch.nn.Module:
+        """The averaged generator."""
+        return self._fitted().averaged_generator
+
+    def save(self, path: str | Path) -> None:
+        """Write the model with all its training state to one safetensors file, whole or not at all."""
+        write_checkpoint(Path(path), Checkpoint(self._about, self._fitted().snapshot(), best=None))
+
+    @classmethod
+    def load(cls, path: str | Path) -> ContentGAN:
+        """Read a model from a file of :meth:`save`, or from a checkpoint of :meth:`fit`.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        ValueError
+            The file is truncated or of another kind.
+        """
+        path = Path(path)
+        checkpoint = read_checkpoint(path)
+        model = cls(**checkpoint.about["config"])
+        about = checkpoint.about
+        state = TrainingState.initial(model._config(), about["vector_dim"], about["condition_dim"])
+        _restore(path, state, checkpoint.last)
+        model._state, model._about = state, about
+        return model
+
+    def _config(self) -> GANConfig:
+        return GANConfig.checked(**self.get_params())
+
+    def _fitted(self) -> TrainingState:
+        if self._state is None:
+            raise RuntimeError("this ContentGAN is not fitted yet; call fit first")
+        return self._state
+
+
+def _start(config: GANConfig, vectors: Matrix, conditions: Matrix) -> tuple[TrainingState, dict[str, Any]]:
+    """Return an untrained state and what checkpoints say about it."""
+    dims = {"vector_dim": vectors.shape[1], "condition_dim": conditions.shape[1]}
+    state = TrainingState.initial(config, **dims)
+    state.standardize(torch.from_numpy(conditions))
+    return state, {"config": asdict(config), **dims}
+
+
+def _check_validation(validation: Any, rows: tuple[Matrix, Matrix]) -> tuple[Matrix, Matrix] | None:
+    if validation is None:
+        return None
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        raise TypeError(f"validation must be a pair (vectors, conditions), got {type(validation).__name__}")
+    return check_pairs(*validation, where="validation ", columns=(rows[0].shape[1], rows[1].shape[1]))
+
+
+def _probe(vectors: Matrix, conditions: Matrix, *, seed: int) -> Probe:
+    if len(vectors) > PROBE_ROWS:
+        chosen = np.random.default_rng(seed).choice(len(vectors), PROBE_ROWS, replace=False)
+        vectors, conditions = vectors[chosen], conditions[chosen]
+    return Probe(vectors, conditions)
+
+
+def _fingerprint(*arrays: Matrix) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr(array.shape).encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _check_same_run(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    old = found | found["config"]
+    new = json.loads(json.dumps(wanted | wanted["config"]))  # as a file would give it back: lists for tuples
+    differing = sorted(name for name in new if name != "config" and old.get(name) != new[name])
+    if differing:
+        raise ValueError(
+            f"resume=True goes on with the run that wrote {path}, which had other {', '.join(differing)}; "
+            "call fit with the same settings and data, or with resume=False to start anew"
+        )
+
+
+def _restore(path: Path, state: TrainingState, snapshot: Snapshot) -> None:
+    try:
+        state.restore(snapshot)
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f"{path} does not hold the tensors that its settings call for: {error}") from error

@@ -1,0 +1,137 @@
+"""Everything that training changes, as one object that can be copied out and put back bit for bit."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+from torch.optim.swa_utils import AveragedModel
+
+from aigc_fast.gan.config import GANConfig
+from aigc_fast.gan.networks import Discriminator, Generator
+
+ADAM_BETAS = (0.0, 0.99)  # no momentum: it chases an opponent that has moved since (R3GAN, StyleGAN)
+
+History = dict[str, list[float]]
+
+
+class Snapshot(NamedTuple):
+    """A copy of a :class:`TrainingState`."""
+
+    tensors: dict[str, Tensor]
+    history: History
+
+
+@dataclass
+class TrainingState:
+    """The networks, the averaged generator, both optimizers, the random stream and the curves so far."""
+
+    generator: Generator
+    discriminator: Discriminator
+    average: AveragedModel
+    generator_optimizer: Adam
+    discriminator_optimizer: Adam
+    rng: torch.Generator
+    history: History = field(default_factory=dict)
+
+    @classmethod
+    def initial(cls, config: GANConfig, vector_dim: int, condition_dim: int) -> TrainingState:
+        """Draw the weights from ``config.seed``; PyTorch's global random state is neither read nor changed."""
+        rng = torch.Generator().manual_seed(config.seed)
+        generator = Generator(config.noise_dim, condition_dim, vector_dim, config.hidden, rng=rng)
+        discriminator = Discriminator(vector_dim, condition_dim, config.hidden, rng=rng)
+        return cls(
+            generator,
+            discriminator,
+            AveragedModel(generator, multi_avg_fn=partial(_move_average, decay=config.ema_decay)),
+            Adam(generator.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True),
+            Adam(discriminator.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True),
+            rng,
+        )
+
+    @property
+    def epoch(self) -> int:
+        """The number of finished epochs."""
+        return len(next(iter(self.history.values()), []))
+
+    @property
+    def averaged_generator(self) -> Generator:
+        """The moving average of the generator, which is the one to use."""
+        return cast(Generator, self.average.module)
+
+    def standardize(self, conditions: Tensor) -> None:
+        """Fit the scale of the conditions (n, c) in all networks."""
+        for network in (self.generator, self.discriminator, self.averaged_generator):
+            network.standardize.fit(conditions)
+
+    def continue_from_average(self) -> None:
+        """Make the averaged generator the one that is trained, and start a new average from it."""
+        self.generator.load_state_dict(self.average.module.state_dict())
+        self.average.n_averaged.zero_()
+
+    def snapshot(self) -> Snapshot:
+        """Copy the whole state."""
+        tensors = {
+            f"{part}.{name}": tensor.clone()
+            for part, module in self._modules().items()
+            for name, tensor in module.state_dict().items()
+        }
+        for part, optimizer in self._optimizers().items():
+            for index, moments in optimizer.state_dict()["state"].items():
+                tensors |= {f"{part}.{index}.{name}": value.clone() for name, value in moments.items()}
+        tensors["rng"] = self.rng.get_state()
+        return Snapshot(tensors, copy.deepcopy(self.history))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put a snapshot back.
+
+        Raises
+        ------
+        KeyError, RuntimeError
+            The snapshot comes from networks of another shape.
+        """
+        for part, module in self._modules().items():
+            module.load_state_dict(_below(part, snapshot.tensors))
+        for part, optimizer in self._optimizers().items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in _below(part, snapshot.tensors).items():
+                index, _, name = key.partition(".")
+                moments.setdefault(int(index), {})[name] = tensor
+            groups = optimizer.state_dict()["param_groups"]
+            # A deep copy, because load_state_dict keeps the tensors it is given and the next step writes to them.
+            optimizer.load_state_dict({"state": copy.deepcopy(moments), "param_groups": groups})
+        self.rng.set_state(snapshot.tensors["rng"])
+        self.history = copy.deepcopy(snapshot.history)
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+        }
+
+    def _optimizers(self) -> dict[str, Adam]:
+        return {
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+
+def _below(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    prefix = part + "."
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+
+
+@torch.no_grad()
+def _move_average(averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor, *, decay: float) -> None:
+    """Move the averages towards the current weights; the decay grows as (1 + n) / (10 + n) up to ``decay``.
+
+    A constant decay would leave the average of a short run at its initial weights.
+    """
+    n = int(n_averaged)
+    torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
