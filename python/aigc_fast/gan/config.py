@@ -41,7 +41,7 @@ class GANConfig:
         counts = ("noise_dim", "epochs", "batch_size", "patience")
         return cls(
             **{name: check_integer(name, numbers[name], minimum=1) for name in counts},
-            hidden=tuple(check_integer("hidden", width, minimum=1) for width in hidden),
+            hidden=tuple(check_integer(f"hidden[{i}]", width, minimum=1) for i, width in enumerate(hidden)),
             loss=loss,
             penalty=check_real("penalty", numbers["penalty"], "at least 0", lambda x: x >= 0),
             learning_rate=check_real("learning_rate", numbers["learning_rate"], "above 0", lambda x: x > 0),

@@ -288,10 +288,11 @@ class ContentGAN:
         """
         path = Path(path)
         checkpoint = read_checkpoint(path)
-        model = cls(**checkpoint.about["config"])
         about = checkpoint.about
-        state = TrainingState.initial(model._config(), about["vector_dim"], about["condition_dim"])
+        config = GANConfig.checked(**about["config"])
+        state = TrainingState.initial(config, about["vector_dim"], about["condition_dim"])
         _restore(path, state, checkpoint.last)
+        model = cls(**asdict(config))
         model._state, model._about = state, about
         return model
 
@@ -300,7 +301,7 @@ class ContentGAN:
 
     def _fitted(self) -> TrainingState:
         if self._state is None:
-            raise RuntimeError("this ContentGAN is not fitted yet; call fit first")
+            raise AttributeError("this ContentGAN is not fitted yet; call fit first")
         return self._state
 
 

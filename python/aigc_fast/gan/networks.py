@@ -112,7 +112,8 @@ class Discriminator(nn.Module):
         super().__init__()
         self.standardize = Standardize(condition_dim)
         self.features = _mlp(vector_dim, hidden)
-        self.psi = _linear(hidden[-1], 1)
+        # No bias: it would cancel in the relativistic loss, and Adam would walk it by the rounding of its gradient.
+        self.psi = _linear(hidden[-1], 1, bias=False)
         self.embed = nn.Sequential(_mlp(condition_dim, hidden[:1]), _linear(hidden[0], hidden[-1]))
         _initialize(self, rng)
 
@@ -128,9 +129,9 @@ class Discriminator(nn.Module):
         return cast(Tensor, self.psi(features).squeeze(-1) + projection)
 
 
-def _linear(inputs: int, outputs: int) -> nn.Linear:
+def _linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
     # skip_init: nn.Linear would draw its weights from the global generator, which is the caller's.
-    return cast(nn.Linear, skip_init(nn.Linear, inputs, outputs))
+    return cast(nn.Linear, skip_init(nn.Linear, inputs, outputs, bias=bias))
 
 
 def _mlp(inputs: int, hidden: Sequence[int]) -> nn.Sequential:
@@ -145,4 +146,5 @@ def _initialize(network: nn.Module, rng: torch.Generator | None) -> None:
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.kaiming_normal_(module.weight, a=LEAK, generator=rng)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

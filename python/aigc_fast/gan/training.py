@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -132,6 +133,23 @@ class Probe(NamedTuple):
         return measure(self.vectors, generated)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute in one thread, and put its number of threads back.
+
+    Products of a batch with layers of some hundred units are too small to gain from more, and where other work
+    keeps the cores busy the threads wait for each other longer than they compute (measured: 10 times slower). And
+    so the result does not depend on the number of cores.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@one_thread()
 def train(
     state: TrainingState,
     pairs: Pairs,
