@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bindings/arrays.hpp"
+#include "bindings/item_set.hpp"
 
 namespace aigc_fast::bindings {
 namespace {
@@ -41,20 +42,21 @@ SearchOptions as_options(const std::string& metric, const std::optional<IdListAr
     return options;
 }
 
-void bind_topk(const py::array& queries, const py::array& items, std::size_t k,
+void bind_topk(const py::array& queries, const ItemSet& items, std::size_t k,
                const std::optional<Float64Array>& thresholds, const std::string& metric,
                const std::optional<IdListArrays>& exclude, const std::optional<IdListArrays>& allow,
                const std::optional<Int64Array>& allow_ids, const std::optional<PageArrays>& after, int num_threads,
                py::array& scores, Int64Array& ids, Int64Array& counts) {
     const Matrix query_matrix = as_matrix(queries, "queries");
-    const Matrix item_matrix = as_matrix(items, "items");
-    const SearchOptions options = as_options(metric, exclude, allow, allow_ids, after, num_threads);
+    SearchOptions options = as_options(metric, exclude, allow, allow_ids, after, num_threads);
+    items.add_to(options);
+    options.expected_hits = k;
     const double* bounds = data_or_null(thresholds);
     void* scores_data = scores.mutable_data();
     std::int64_t* ids_data = ids.mutable_data();
     std::int64_t* counts_data = counts.mutable_data();
     const py::gil_scoped_release release;
-    topk(query_matrix, item_matrix, k, bounds, options, scores_data, ids_data, counts_data);
+    topk(query_matrix, items.matrix(), k, bounds, options, scores_data, ids_data, counts_data);
 }
 
 // The vector's memory as an array, without a copy.
@@ -66,17 +68,17 @@ py::array_t<T, py::array::c_style> adopt(std::vector<T>&& values) {
 }
 
 py::typing::Tuple<Int64Array, Int64Array, Float64Array> bind_threshold(
-    const py::array& queries, const py::array& items, const Float64Array& thresholds, const std::string& metric,
+    const py::array& queries, const ItemSet& items, const Float64Array& thresholds, const std::string& metric,
     const std::optional<IdListArrays>& exclude, const std::optional<IdListArrays>& allow,
     const std::optional<Int64Array>& allow_ids, const std::optional<PageArrays>& after, int num_threads) {
     const Matrix query_matrix = as_matrix(queries, "queries");
-    const Matrix item_matrix = as_matrix(items, "items");
-    const SearchOptions options = as_options(metric, exclude, allow, allow_ids, after, num_threads);
+    SearchOptions options = as_options(metric, exclude, allow, allow_ids, after, num_threads);
+    items.add_to(options);
     const double* bounds = thresholds.data();
     ThresholdHits hits;
     {
         const py::gil_scoped_release release;
-        hits = threshold(query_matrix, item_matrix, bounds, options);
+        hits = threshold(query_matrix, items.matrix(), bounds, options);
     }
     return py::make_tuple(adopt(std::move(hits.indptr)), adopt(std::move(hits.ids)), adopt(std::move(hits.scores)));
 }

@@ -5,23 +5,30 @@
 #include <optional>
 
 #include "aigc_fast/aigc_fast.hpp"
+#include "dispatch/kernels.hpp"
 
 namespace aigc_fast {
 
+enum class Way {
+    direct,  // score the allowed items canonically, without a scan
+    f32,     // scan float32 rows
+    int8,    // scan int8 codes: the index's, or made on the fly
+};
+
 struct Plan {
-    bool direct;  // score the allowed items canonically, without a scan
+    Way way;
     int threads;
     std::size_t block_rows;  // rows scanned at a time: as many as stay in cache
 };
 
 // For tests: makes small inputs take the ways of large ones. 0 and nullopt leave the choice to the planner.
 struct PlanOverride {
-    std::optional<bool> direct;
+    std::optional<Way> way;
     int threads = 0;
-    std::size_t block_rows = 0;  // any number; the last tile of a block may be short
+    std::size_t block_rows = 0;  // rounded up to what the scan needs
 };
 void override_plan(const PlanOverride& overrides);
 
-Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options);
+Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options, const Kernels& kernels);
 
 }  // namespace aigc_fast

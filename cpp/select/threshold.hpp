@@ -8,6 +8,7 @@
 
 #include "base/aligned.hpp"
 #include "score/scorer.hpp"
+#include "search/bounds.hpp"
 #include "search/query_group.hpp"
 #include "select/filter.hpp"
 #include "select/order.hpp"
@@ -23,7 +24,7 @@ class ThresholdSelector {
 
     void begin(const QueryGroup& group, std::size_t workers);
     const float* cutoffs(std::size_t) const { return cutoffs_.data(); }
-    void offer(std::size_t worker, std::size_t query, std::uint32_t item, float lower, float upper);
+    void offer(std::size_t worker, std::size_t query, std::uint32_t row, Bounds bounds);
     void finish(std::size_t query, Scorer::Scratch& scratch);
     static All collector() { return {}; }
     void write(std::size_t query_index, All results) { results_[query_index] = results.sorted(); }

@@ -29,7 +29,7 @@ std::size_t TopKSelector::group_size() const {
 void TopKSelector::begin(const QueryGroup& group, std::size_t workers) {
     group_ = &group;
     workers_.resize(workers);
-    const std::size_t count = group.padded_count();
+    const std::size_t count = group.count() + kCutoffPadding;
     for (Worker& worker : workers_) {
         worker.cutoffs.reserve(count);
         worker.counts.reserve(count);
@@ -41,7 +41,8 @@ void TopKSelector::begin(const QueryGroup& group, std::size_t workers) {
     }
 }
 
-void TopKSelector::offer(std::size_t worker_index, std::size_t query, std::uint32_t item, float lower, float upper) {
+void TopKSelector::offer(std::size_t worker_index, std::size_t query, std::uint32_t row, Bounds bounds) {
+    auto [lower, upper] = bounds;
     Worker& worker = workers_[worker_index];
     if (!(upper >= worker.cutoffs[query])) return;  // the cutoff rose since the scan looked
     if (filter_.paged()) {
@@ -55,7 +56,7 @@ void TopKSelector::offer(std::size_t worker_index, std::size_t query, std::uint3
         compact(worker, query);
         if (!(upper >= worker.cutoffs[query])) return;
     }
-    worker.candidates[query * capacity_ + count++] = {lower, upper, item};
+    worker.candidates[query * capacity_ + count++] = {lower, upper, row};
 }
 
 void TopKSelector::compact(Worker& worker, std::size_t query) {
@@ -81,7 +82,7 @@ void TopKSelector::resolve(Worker& worker, std::size_t query) {
     count = static_cast<std::uint32_t>(best.size());
     for (std::uint32_t i = 0; i < count; ++i)
         candidates[i] = {group_->at_least(query, best[i].score), group_->at_most(query, best[i].score),
-                         static_cast<std::uint32_t>(best[i].id)};
+                         best[i].row};
     if (count == k_) worker.cutoffs[query] = std::max(worker.cutoffs[query], candidates[k_ - 1].lower);
 }
 
@@ -92,7 +93,7 @@ BestK TopKSelector::score(std::size_t query, const Candidate* candidates, std::s
         if (filter_.score_allowed(group_->index(query), result)) best.add(result);
     };
     ScoreQueue queue(scorer_, group_->row(query), group_->norm(query), row);
-    for (std::size_t i = 0; i < count; ++i) queue.push(candidates[i].item, add);
+    for (std::size_t i = 0; i < count; ++i) queue.push(candidates[i].row, add);
     queue.flush(add);
     return best;
 }

@@ -8,6 +8,7 @@
 
 #include "base/aligned.hpp"
 #include "score/scorer.hpp"
+#include "search/bounds.hpp"
 #include "search/query_group.hpp"
 #include "select/filter.hpp"
 #include "select/order.hpp"
@@ -35,8 +36,8 @@ class TopKSelector {
     // The calling thread's cutoffs in scan units, one a query: a scan may skip what is certainly below.
     const float* cutoffs(std::size_t worker) const { return workers_[worker].cutoffs.data(); }
 
-    // An item whose score (in scan units) lies in [lower, upper] and that the filter allows.
-    void offer(std::size_t worker, std::size_t query, std::uint32_t item, float lower, float upper);
+    // An item whose score lies within these bounds and that the filter allows.
+    void offer(std::size_t worker, std::size_t query, std::uint32_t row, Bounds bounds);
 
     // After the scan: scores what is left of all threads' candidates.
     void finish(std::size_t query, Scorer::Scratch& scratch);
@@ -49,7 +50,7 @@ class TopKSelector {
     struct Candidate {
         float lower;
         float upper;
-        std::uint32_t item;
+        std::uint32_t row;
     };
     struct Worker {
         AlignedArray<float> cutoffs;
