@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pybind11/numpy.h>
+#include <pybind11/typing.h>
 
 #include <cstdint>
 #include <memory>
@@ -27,7 +28,7 @@ class CodeArrays {
     static CodeArrays encode(const py::array& rows, const std::string& metric, int num_threads);
 
     const ItemCodes& view() const { return view_; }
-    py::dict arrays() const;
+    py::typing::Dict<py::str, py::array> arrays() const;
 
   private:
     std::optional<Array<float>> mean_;
@@ -42,10 +43,9 @@ class CodeArrays {
 
 class ItemSet {
   public:
-    // Implicitly made of a plain array, for searches without an index.
-    ItemSet(const py::array& rows) : rows_(rows), matrix_(as_matrix(rows, "items")) {}  // NOLINT(*-explicit-*)
+    explicit ItemSet(const py::array& rows) : rows_(rows), matrix_(as_matrix(rows, "items")) {}
 
-    ItemSet(const py::array& rows, std::optional<Int64Array> ids, std::shared_ptr<CodeArrays> codes,
+    ItemSet(const py::array& rows, std::optional<Int64Array> ids, std::optional<std::shared_ptr<CodeArrays>> codes,
             std::optional<Array<std::uint32_t>> removed_at, std::uint32_t version);
 
     const Matrix& matrix() const { return matrix_; }

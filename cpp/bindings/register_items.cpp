@@ -82,8 +82,8 @@ CodeArrays CodeArrays::encode(const py::array& rows, const std::string& metric, 
     return {matrix.rows, matrix.cols, metric, used_mean, space.rotated, codes, scale, residual, reach, kinds};
 }
 
-py::dict CodeArrays::arrays() const {
-    py::dict arrays;
+py::typing::Dict<py::str, py::array> CodeArrays::arrays() const {
+    py::typing::Dict<py::str, py::array> arrays;
     if (mean_) arrays["mean"] = *mean_;
     arrays["codes"] = codes_;
     arrays["scale"] = scale_;
@@ -93,12 +93,12 @@ py::dict CodeArrays::arrays() const {
     return arrays;
 }
 
-ItemSet::ItemSet(const py::array& rows, std::optional<Int64Array> ids, std::shared_ptr<CodeArrays> codes,
+ItemSet::ItemSet(const py::array& rows, std::optional<Int64Array> ids, std::optional<std::shared_ptr<CodeArrays>> codes,
                  std::optional<Array<std::uint32_t>> removed_at, std::uint32_t version)
     : rows_(rows),
       matrix_(as_matrix(rows, "items")),
       ids_(std::move(ids)),
-      codes_(std::move(codes)),
+      codes_(codes ? *codes : nullptr),
       removed_at_(std::move(removed_at)),
       version_(version) {
     if (ids_) check_size(*ids_, matrix_.rows, "ids");
@@ -118,6 +118,7 @@ void ItemSet::add_to(SearchOptions& options) const {
 }
 
 void register_items(py::module_& module) {
+    module.attr("MAX_CODED_COLUMNS") = kMaxInt8Dim;
     py::class_<CodeArrays, std::shared_ptr<CodeArrays>>(module, "ItemCodes",
                                                         "int8 codes of rows, with the bounds that keep scans exact.")
         .def(py::init<std::size_t, std::size_t, const std::string&, std::optional<Array<float>>, bool,
@@ -127,14 +128,14 @@ void register_items(py::module_& module) {
         .def_static("encode", &CodeArrays::encode, py::arg("rows"), py::arg("metric"), py::arg("num_threads"),
                     "Encode rows, in the space with the smallest residuals on a sample.")
         .def("arrays", &CodeArrays::arrays, "The arrays, by name; mean only where the space is centred.")
-        .def_property_readonly("rotated", [](const CodeArrays& codes) { return codes.view().space.rotated; },
-                               "Whether the code space is rotated.");
-    py::class_<ItemSet>(module, "ItemSet", "Rows with what an index knows of them; searches also take a plain array.")
+        .def_property_readonly(
+            "rotated", [](const CodeArrays& codes) { return codes.view().space.rotated; },
+            "Whether the code space is rotated.");
+    py::class_<ItemSet>(module, "ItemSet", "Rows, and what an index knows of them.")
         .def(py::init<const py::array&>(), py::arg("rows"))
-        .def(py::init<const py::array&, std::optional<Int64Array>, std::shared_ptr<CodeArrays>,
+        .def(py::init<const py::array&, std::optional<Int64Array>, std::optional<std::shared_ptr<CodeArrays>>,
                       std::optional<Array<std::uint32_t>>, std::uint32_t>(),
              py::arg("rows"), py::arg("ids"), py::arg("codes"), py::arg("removed_at"), py::arg("version"));
-    py::implicitly_convertible<py::array, ItemSet>();
 }
 
 }  // namespace aigc_fast::bindings

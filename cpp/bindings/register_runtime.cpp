@@ -49,7 +49,8 @@ void register_runtime(py::module_& module) {
             override_plan(overrides);
         },
         py::arg("way") = py::none(), py::arg("threads") = 0, py::arg("block_rows") = 0,
-        "For tests: make small inputs take the ways of large ones ('direct', 'f32', 'int8'); without arguments, let the "
+        "For tests: make small inputs take the ways of large ones ('direct', 'f32', 'int8'); without arguments, let "
+        "the "
         "planner choose again.");
 }
 

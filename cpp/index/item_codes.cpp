@@ -11,8 +11,8 @@
 namespace aigc_fast {
 namespace {
 
-constexpr std::size_t kSampleBlocks = 64;   // blocks of rows looked at to choose the space
-constexpr float kWorthASpace = 0.8f;        // a space must shrink the residuals by this much to be used
+constexpr std::size_t kSampleBlocks = 64;  // blocks of rows looked at to choose the space
+constexpr float kWorthASpace = 0.8f;       // a space must shrink the residuals by this much to be used
 constexpr std::size_t kTaskBlocks = 64;
 
 // Rows of unit length go through at most four float32 roundings before they are coded, a rotation through 2 log d.
@@ -37,8 +37,7 @@ void sample_mean(const RowReader& rows, Metric metric, const Kernels& kernels, f
     std::vector<double> values(rows.dim());
     const std::size_t samples = std::min(kSampleBlocks * kCodeRows, rows.rows());
     for (std::size_t i = 0; i < samples; ++i) {
-        const CanonicalRow row =
-            canonical_row(rows, rows.rows() * i / samples, metric, *kernels.score, values.data());
+        const CanonicalRow row = canonical_row(rows, rows.rows() * i / samples, metric, *kernels.score, values.data());
         if (!row.finite || row.norm == 0.0) continue;
         for (std::size_t j = 0; j < values.size(); ++j) sums[j] += values[j] / row.norm;
     }
@@ -140,8 +139,13 @@ void encode_items(const RowReader& rows, Metric metric, const CodeSpace& space, 
 }
 
 Int8Block ItemCodes::blocks(std::size_t first, std::size_t count) const {
-    return {codes + first * code_block_bytes(dim), scale + first, residual + first, reach + first, count,
-            code_groups(dim), 0};
+    return {codes + first * code_block_bytes(dim),
+            scale + first,
+            residual + first,
+            reach + first,
+            count,
+            code_groups(dim),
+            0};
 }
 
 }  // namespace aigc_fast

@@ -47,10 +47,10 @@ struct ItemCodes {
     std::size_t dim = 0;
     CodeSpace space;
     const std::uint8_t* codes = nullptr;
-    const float* scale = nullptr;     // a block of 16 rows each, as are:
+    const float* scale = nullptr;  // a block of 16 rows each, as are:
     const float* residual = nullptr;
     const float* reach = nullptr;
-    const RowKind* kinds = nullptr;   // a row each
+    const RowKind* kinds = nullptr;            // a row each
     const std::uint32_t* unbounded = nullptr;  // the rows of that kind, ascending
     std::size_t unbounded_count = 0;
 
@@ -59,8 +59,8 @@ struct ItemCodes {
 
 inline std::size_t code_blocks(std::size_t rows) { return (rows + kCodeRows - 1) / kCodeRows; }
 
-// The space with the smallest residuals on a sample of the rows: as they are, centred, rotated, or both. Writes the mean
-// into `mean` (dim of them) where it is used.
+// The space with the smallest residuals on a sample of the rows: as they are, centred, rotated, or both. Writes the
+// mean into `mean` (dim of them) where it is used.
 CodeSpace choose_code_space(const RowReader& rows, Metric metric, float* mean);
 
 // Encodes all rows into arrays of the sizes above.

@@ -16,7 +16,6 @@
 
 namespace aigc_fast {
 
-
 struct F32Block {
     const float* rows;
     std::ptrdiff_t stride;  // floats from row to row

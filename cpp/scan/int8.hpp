@@ -16,11 +16,11 @@
 
 namespace aigc_fast {
 
-inline constexpr std::size_t kCodeRows = 16;   // rows of a block, which share a scale
-inline constexpr std::size_t kCodeGroup = 4;   // dimensions that one instruction multiplies and adds
+inline constexpr std::size_t kCodeRows = 16;       // rows of a block, which share a scale
+inline constexpr std::size_t kCodeGroup = 4;       // dimensions that one instruction multiplies and adds
 inline constexpr std::size_t kMaxInt8Dim = 32768;  // the integer sums stay below 2^31
-inline constexpr std::size_t kInt8Panel = 12;  // queries of a full panel
-inline constexpr std::size_t kInt8Lanes = 16;  // per-query arrays of a panel are padded to this
+inline constexpr std::size_t kInt8Panel = 12;      // queries of a full panel
+inline constexpr std::size_t kInt8Lanes = 16;      // per-query arrays of a panel are padded to this
 
 inline std::size_t code_groups(std::size_t dim) { return (dim + kCodeGroup - 1) / kCodeGroup; }
 inline std::size_t code_block_bytes(std::size_t dim) { return code_groups(dim) * kCodeGroup * kCodeRows; }
@@ -28,9 +28,9 @@ inline std::size_t code_block_bytes(std::size_t dim) { return code_groups(dim) *
 // Codes are stored as c + 128 (unsigned), in blocks [groups][16 rows][4 dimensions].
 struct Int8Block {
     const std::uint8_t* codes;
-    const float* scale;          // s, a block each
-    const float* residual;       // rho, a block each
-    const float* reach;          // a block each
+    const float* scale;     // s, a block each
+    const float* residual;  // rho, a block each
+    const float* reach;     // a block each
     std::size_t blocks;
     std::size_t groups;
     std::size_t prefetch_bytes;  // how far ahead to fetch for few queries; 0: not at all
@@ -38,14 +38,14 @@ struct Int8Block {
 
 // One panel of at most kInt8Panel queries.
 struct Int8Queries {
-    const std::int8_t* codes;    // [groups][width][4], width = panel_width(count)
+    const std::int8_t* codes;  // [groups][width][4], width = panel_width(count)
     std::size_t count;
     const std::int32_t* code_sums;  // sum of d, which the +128 multiplies
-    const float* scale;          // t
-    const float* inverse_scale;  // 1 / t
-    const float* sigma;          // with what float32 arithmetic may add
-    const float* offset;         // m.q, and what may be added to every estimate: subtracted from cutoffs
-    const float* cutoff;         // a query each; all of these padded to kInt8Lanes
+    const float* scale;             // t
+    const float* inverse_scale;     // 1 / t
+    const float* sigma;             // with what float32 arithmetic may add
+    const float* offset;            // m.q, and what may be added to every estimate: subtracted from cutoffs
+    const float* cutoff;            // a query each; all of these padded to kInt8Lanes
 };
 
 // Panels are as wide as the kernels' tiles: 1, 4 or 12 queries.

@@ -62,9 +62,7 @@ struct Sums {
 
   private:
     // A row's sum in each even lane.
-    __m256i folded(int i) const {
-        return _mm256_add_epi32(pairs_i32x8[i], _mm256_srli_epi64(pairs_i32x8[i], 32));
-    }
+    __m256i folded(int i) const { return _mm256_add_epi32(pairs_i32x8[i], _mm256_srli_epi64(pairs_i32x8[i], 32)); }
 };
 
 template <std::size_t Width>

@@ -45,15 +45,13 @@ struct Sums {
     }
     Signs signs() const { return {_mm512_and_si512(folded(0), folded(1))}; }
     void store(std::int32_t* out) const {
-        for (int i = 0; i < 2; ++i) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 8 * i),
-                                                        _mm512_cvtepi64_epi32(folded(i)));
+        for (int i = 0; i < 2; ++i)
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 8 * i), _mm512_cvtepi64_epi32(folded(i)));
     }
 
   private:
     // A row's sum in each even lane.
-    __m512i folded(int i) const {
-        return _mm512_add_epi32(pairs_i32x16[i], _mm512_srli_epi64(pairs_i32x16[i], 32));
-    }
+    __m512i folded(int i) const { return _mm512_add_epi32(pairs_i32x16[i], _mm512_srli_epi64(pairs_i32x16[i], 32)); }
 };
 
 template <std::size_t Width>

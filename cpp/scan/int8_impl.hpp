@@ -54,8 +54,9 @@ inline void append_block(const Sums& sums, std::int32_t start, float block_scale
 
 // Queries [first_query, first_query + Queries) of a panel of Width against Blocks blocks.
 template <std::size_t Width, std::size_t Queries, std::size_t Blocks>
-inline void scan_tile(const Int8Block& block, const Int8Queries& queries, std::size_t first_query, std::size_t first_block,
-                      const std::int32_t (*starts)[kInt8Lanes], Hit* hits, std::size_t* hit_count) {
+inline void scan_tile(const Int8Block& block, const Int8Queries& queries, std::size_t first_query,
+                      std::size_t first_block, const std::int32_t (*starts)[kInt8Lanes], Hit* hits,
+                      std::size_t* hit_count) {
     Sums sums[Queries][Blocks];
 #pragma GCC unroll 12
     for (std::size_t q = 0; q < Queries; ++q)

@@ -1,6 +1,7 @@
 // A fixed random rotation in d log d steps: random signs and a Walsh-Hadamard transform of the first p = 2^n <= d
 // coordinates, then the same for the last p. It spreads a few large coordinates over all (Ailon and Chazelle, "The fast
-// Johnson-Lindenstrauss transform", 2009). Plain loops, shared by the instruction sets' files and by queries in float64.
+// Johnson-Lindenstrauss transform", 2009). Plain loops, shared by the instruction sets' files and by queries in
+// float64.
 #pragma once
 
 #include <cstddef>

@@ -57,8 +57,7 @@ void F32Scanner::pack(std::size_t panel, Metric metric) {
         // Where nothing can be bounded every item is a candidate, and the vector stays zero.
         if (!group_.valid(query) || group_.norm(query) == 0.0 || epsilons_[query] == kInfinity) continue;
         for (std::size_t j = 0; j < dim; ++j)
-            vectors[i * query_step + j * element_step] =
-                static_cast<float>(group_.row(query)[j] / group_.norm(query));
+            vectors[i * query_step + j * element_step] = static_cast<float>(group_.row(query)[j] / group_.norm(query));
     }
 }
 

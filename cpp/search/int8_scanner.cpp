@@ -124,17 +124,22 @@ void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const
             if (worker.own_kinds[i] == RowKind::unbounded) worker.unbounded.push_back(static_cast<std::uint32_t>(i));
     }
     worker.kinds = worker.own_kinds.data();
-    worker.block = {worker.codes.data(), worker.scale.data(), worker.residual.data(), worker.reach.data(), blocks,
-                    code_groups(items_.dim()), 0};
+    worker.block = {worker.codes.data(),
+                    worker.scale.data(),
+                    worker.residual.data(),
+                    worker.reach.data(),
+                    blocks,
+                    code_groups(items_.dim()),
+                    0};
 }
 
 std::size_t Int8Scanner::scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
                               std::size_t capacity, std::size_t* hit_count) const {
     const Panel& of = panels_[panel];
-    const Int8Queries queries{query_codes_.data() + of.codes, of.count,
-                              code_sums_.data() + of.begin,   scale_.data() + of.begin,
+    const Int8Queries queries{query_codes_.data() + of.codes,   of.count,
+                              code_sums_.data() + of.begin,     scale_.data() + of.begin,
                               inverse_scale_.data() + of.begin, sigma_.data() + of.begin,
-                              offset_.data() + of.begin,      cutoffs + of.begin};
+                              offset_.data() + of.begin,        cutoffs + of.begin};
     const std::size_t next = kernels_.int8->scan(worker.block, queries, row / kCodeRows, hits, capacity, hit_count);
     return std::min(next * kCodeRows, worker.rows);
 }

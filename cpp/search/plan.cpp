@@ -3,19 +3,18 @@
 #include <algorithm>
 #include <limits>
 
-
 namespace aigc_fast {
 namespace {
 
 // Costs in nanoseconds of one core; only their proportions matter.
-constexpr double kScorePerPair = 8.0;       // a canonical score, beside its elements: order, filter, cache misses
+constexpr double kScorePerPair = 8.0;  // a canonical score, beside its elements: order, filter, cache misses
 constexpr double kScorePerElement = 0.06;
 constexpr double kMeasurePerElement = 0.09;  // the norm of a float32 row
-constexpr double kReadPerByte = 0.05;       // from memory, shared by all queries
-constexpr double kScanPerCall = 5000.0;     // panels, candidate buffers
-constexpr double kF32Survivors = 2.0;       // candidates a query, as multiples of k
+constexpr double kReadPerByte = 0.05;        // from memory, shared by all queries
+constexpr double kScanPerCall = 5000.0;      // panels, candidate buffers
+constexpr double kF32Survivors = 2.0;        // candidates a query, as multiples of k
 constexpr double kInt8Survivors = 6.0;
-constexpr double kWorthAThread = 50000.0;   // below this, waking a thread costs more than it does
+constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
 
 // Blocks that leave room for the queries in a second-level cache; smaller ones where each row is read twice only.
 constexpr std::size_t kBlockBytes = 256u << 10;
@@ -42,8 +41,9 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const double survivors = query_count * static_cast<double>(options.expected_hits) * score;
 
     const double direct = pairs_to_score(queries, items, options.filter) * score;
-    const double f32 = kScanPerCall + kF32Survivors * survivors +
-                       elements * std::max(4.0 * kReadPerByte, kMeasurePerElement + query_count * costs.f32_multiply_add);
+    const double f32 =
+        kScanPerCall + kF32Survivors * survivors +
+        elements * std::max(4.0 * kReadPerByte, kMeasurePerElement + query_count * costs.f32_multiply_add);
     const double coding = options.codes != nullptr ? 0.0 : costs.encode_element;
     const double reading = options.codes != nullptr ? kReadPerByte : 4.0 * kReadPerByte;
     const bool codable = items.cols <= kMaxInt8Dim;
@@ -65,8 +65,9 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const std::size_t rows = bytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
     plan.block_rows = std::clamp<std::size_t>(rows / granule, 1, 8192 / granule) * granule;
     if (overrides_in_force.block_rows > 0)
-        plan.block_rows = plan.way == Way::int8 ? (overrides_in_force.block_rows + kCodeRows - 1) / kCodeRows * kCodeRows
-                                                : overrides_in_force.block_rows;
+        plan.block_rows = plan.way == Way::int8
+                              ? (overrides_in_force.block_rows + kCodeRows - 1) / kCodeRows * kCodeRows
+                              : overrides_in_force.block_rows;
     return plan;
 }
 

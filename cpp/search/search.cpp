@@ -153,10 +153,10 @@ void run(const Search& search, Selector& selector) {
                 score_directly(search, group, selector);
                 break;
             case Way::f32:
-                scan_and_score(search, group,
-                               F32Scanner(group, search.items, search.options.metric, *search.kernels.f32,
-                                          search.plan.threads),
-                               selector);
+                scan_and_score(
+                    search, group,
+                    F32Scanner(group, search.items, search.options.metric, *search.kernels.f32, search.plan.threads),
+                    selector);
                 break;
             case Way::int8:
                 scan_and_score(search, group,

@@ -25,7 +25,8 @@ class ResultFilter {
     // By row alone. The cost is paid for candidates only, never for every item.
     bool row_allowed(std::size_t query, std::uint32_t row) const {
         // Rows may be removed while we look; whatever we read, what was removed after our version is still ours.
-        if (filter_.removed_at != nullptr && __atomic_load_n(filter_.removed_at + row, __ATOMIC_RELAXED) <= filter_.version)
+        if (filter_.removed_at != nullptr &&
+            __atomic_load_n(filter_.removed_at + row, __ATOMIC_RELAXED) <= filter_.version)
             return false;
         if (!allowed_.empty() && !allowed_[row]) return false;
         if (filter_.exclude.indptr != nullptr && contains(filter_.exclude, query, row)) return false;

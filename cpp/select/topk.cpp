@@ -81,8 +81,7 @@ void TopKSelector::resolve(Worker& worker, std::size_t query) {
     const std::vector<Scored> best = score(query, candidates, count, worker.row).sorted();
     count = static_cast<std::uint32_t>(best.size());
     for (std::uint32_t i = 0; i < count; ++i)
-        candidates[i] = {group_->at_least(query, best[i].score), group_->at_most(query, best[i].score),
-                         best[i].row};
+        candidates[i] = {group_->at_least(query, best[i].score), group_->at_most(query, best[i].score), best[i].row};
     if (count == k_) worker.cutoffs[query] = std::max(worker.cutoffs[query], candidates[k_ - 1].lower);
 }
 

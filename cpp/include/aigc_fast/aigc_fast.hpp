@@ -41,8 +41,8 @@ struct Filter {
     std::size_t allow_count = 0;                // their number
     const std::uint32_t* removed_at = nullptr;  // an index's rows: only where this is above `version`
     std::uint32_t version = 0;
-    const double* after_score = nullptr;        // a page: only what comes after (score, id) in the order,
-    const std::int64_t* after_id = nullptr;     // one pair a query
+    const double* after_score = nullptr;     // a page: only what comes after (score, id) in the order,
+    const std::int64_t* after_id = nullptr;  // one pair a query
 };
 
 struct ItemCodes;  // int8 codes of the items, for faster scans: see index/item_codes.hpp
@@ -50,11 +50,11 @@ struct ItemCodes;  // int8 codes of the items, for faster scans: see index/item_
 struct SearchOptions {
     Metric metric = Metric::cosine;
     Filter filter;
-    int num_threads = 0;               // 0: the library's default
-    const std::int64_t* ids = nullptr; // the items' ids, in results and in the order; null: row numbers
-    const ItemCodes* codes = nullptr;  // of the same items and metric, or none
-    std::size_t expected_hits = 0;     // results a query, as far as known: for the planner
-    std::function<void()> checkpoint;  // called between groups of queries by the calling thread; may throw
+    int num_threads = 0;                // 0: the library's default
+    const std::int64_t* ids = nullptr;  // the items' ids, in results and in the order; null: row numbers
+    const ItemCodes* codes = nullptr;   // of the same items and metric, or none
+    std::size_t expected_hits = 0;      // results a query, as far as known: for the planner
+    std::function<void()> checkpoint;   // called between groups of queries by the calling thread; may throw
 };
 
 // The k best items of each query. `thresholds` (one a query, in score units, inclusive) may be null. `scores` has

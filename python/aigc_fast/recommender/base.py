@@ -35,6 +35,9 @@ class Recommender(ABC):
 
     user_items_: csr_matrix
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def fit(self, user_items: CSR) -> Self:
         """Learn from interactions.
 
