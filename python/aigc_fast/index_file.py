@@ -100,7 +100,7 @@ def _checksum(arrays: dict[str, npt.NDArray[Any]]) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         value = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), value)
-        value = zlib.crc32(memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)), value)
+        value = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, value)
     return f"crc32:{value:08x}"
 
 
