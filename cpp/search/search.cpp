@@ -90,11 +90,16 @@ void scan_block(const Search& search, const QueryGroup& group, const Scanner& sc
         if (search.filter.row_allowed(group.index(query), item)) selector.offer(worker_index, query, item, bounds);
     };
     scanner.load(worker, begin, end);
-    const std::size_t first_query = scanner.panel_begin(panel);
+    const auto panel_start = [&](std::size_t p) {
+        return p == scanner.panels() ? group.count() : scanner.panel_begin(p);
+    };
+    const std::size_t first_query = panel_start(panel);
+    const std::size_t last_query = panel_start(panel_end);
     for (; panel < panel_end; ++panel)
         for (std::size_t row = 0; row < end - begin;) {
             std::size_t count = 0;
-            row = scanner.scan(worker, panel, selector.cutoffs(worker_index), row, hits, kHits, &count);
+            const float* cutoffs = selector.cutoffs(worker_index, panel_start(panel), panel_start(panel + 1));
+            row = scanner.scan(worker, panel, cutoffs, row, hits, kHits, &count);
             for (std::size_t i = 0; i < count; ++i) {
                 const std::size_t query = scanner.panel_begin(panel) + hits[i].query;
                 Bounds bounds;
@@ -102,7 +107,6 @@ void scan_block(const Search& search, const QueryGroup& group, const Scanner& sc
                     offer(query, hits[i].row, bounds);
             }
         }
-    const std::size_t last_query = panel_end == scanner.panels() ? group.count() : scanner.panel_begin(panel_end);
     for (const std::uint32_t row : worker.unbounded)
         for (std::size_t query = first_query; query < last_query; ++query)
             if (group.valid(query)) offer(query, row, kUnbounded);

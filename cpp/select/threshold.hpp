@@ -23,7 +23,7 @@ class ThresholdSelector {
     std::size_t group_size() const { return 256; }  // hits of one group are held twice
 
     void begin(const QueryGroup& group, std::size_t workers);
-    const float* cutoffs(std::size_t) const { return cutoffs_.data(); }
+    const float* cutoffs(std::size_t, std::size_t, std::size_t) const { return cutoffs_.data(); }
     void offer(std::size_t worker, std::size_t query, std::uint32_t row, Bounds bounds);
     void finish(std::size_t query, Scorer::Scratch& scratch);
     static All collector() { return {}; }

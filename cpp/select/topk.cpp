@@ -1,7 +1,6 @@
 #include "select/topk.hpp"
 
 #include <algorithm>
-#include <functional>
 #include <limits>
 
 namespace aigc_fast {
@@ -11,6 +10,16 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr std::size_t kSpare = 64;             // room for new candidates beside the k best
 constexpr std::size_t kGroupBytes = 8u << 20;  // candidates of one thread
 constexpr std::size_t kMostQueries = 1024;     // enough to use each item block well
+
+template <class Candidate>
+void drop_below(Candidate* candidates, std::uint32_t& count, float cutoff) {
+    const auto end =
+        std::remove_if(candidates, candidates + count, [&](const Candidate& c) { return !(c.upper >= cutoff); });
+    count = static_cast<std::uint32_t>(end - candidates);
+}
+
+constexpr auto larger_lower = [](const auto& a, const auto& b) { return a.lower > b.lower; };
+constexpr auto smaller_lower = [](const auto& a, const auto& b) { return a.lower < b.lower; };
 
 }  // namespace
 
@@ -39,6 +48,8 @@ void TopKSelector::begin(const QueryGroup& group, std::size_t workers) {
         for (std::size_t q = 0; q < group.count(); ++q)
             if (group.valid(q)) worker.cutoffs[q] = group.at_least(q, filter_.threshold(group.index(q)));
     }
+    shared_cutoffs_ = std::vector<std::atomic<float>>(group.count());
+    for (auto& cutoff : shared_cutoffs_) cutoff.store(-kInfinity, std::memory_order_relaxed);
 }
 
 void TopKSelector::offer(std::size_t worker_index, std::size_t query, std::uint32_t row, Bounds bounds) {
@@ -56,33 +67,66 @@ void TopKSelector::offer(std::size_t worker_index, std::size_t query, std::uint3
         compact(worker, query);
         if (!(upper >= worker.cutoffs[query])) return;
     }
-    worker.candidates[query * capacity_ + count++] = {lower, upper, row};
+    worker.candidates[query * capacity_ + count++] = {lower, upper, row, false};
 }
 
 void TopKSelector::compact(Worker& worker, std::size_t query) {
     Candidate* candidates = worker.candidates.data() + query * capacity_;
     std::uint32_t& count = worker.counts[query];
-    worker.bounds.resize(count);
-    std::transform(candidates, candidates + count, worker.bounds.begin(), [](const Candidate& c) { return c.lower; });
-    const auto kth = worker.bounds.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
-    std::nth_element(worker.bounds.begin(), kth, worker.bounds.end(), std::greater<>());
-    float& cutoff = worker.cutoffs[query];
-    cutoff = std::max(cutoff, *kth);
-    const auto end =
-        std::remove_if(candidates, candidates + count, [&](const Candidate& c) { return c.upper < cutoff; });
-    count = static_cast<std::uint32_t>(end - candidates);
+    std::nth_element(candidates, candidates + (k_ - 1), candidates + count, larger_lower);
+    // Exact scores of the k most promising candidates give a much better cutoff than their lower bounds.
+    if (score_in_place(worker, query, candidates, k_))
+        raise_cutoff(worker, query, std::min_element(candidates, candidates + k_, smaller_lower)->lower);
+    drop_below(candidates, count, worker.cutoffs[query]);
     // Less than half of the spare room came free: compacting again and again would cost more than scoring.
-    if (count > capacity_ - (capacity_ - k_) / 2) resolve(worker, query);
-}
-
-void TopKSelector::resolve(Worker& worker, std::size_t query) {
-    Candidate* candidates = worker.candidates.data() + query * capacity_;
-    std::uint32_t& count = worker.counts[query];
+    if (count <= capacity_ - (capacity_ - k_) / 2) return;
+    score_in_place(worker, query, candidates, count);
+    drop_below(candidates, count, worker.cutoffs[query]);
+    if (count < k_) return;
+    // Only now can ties be told apart by id, which bounds cannot do: k candidates are enough.
     const std::vector<Scored> best = score(query, candidates, count, worker.row).sorted();
     count = static_cast<std::uint32_t>(best.size());
-    for (std::uint32_t i = 0; i < count; ++i)
-        candidates[i] = {group_->at_least(query, best[i].score), group_->at_most(query, best[i].score), best[i].row};
-    if (count == k_) worker.cutoffs[query] = std::max(worker.cutoffs[query], candidates[k_ - 1].lower);
+    for (std::uint32_t i = 0; i < count; ++i) candidates[i] = scored_candidate(query, best[i]);
+    if (count == k_) raise_cutoff(worker, query, candidates[k_ - 1].lower);
+}
+
+TopKSelector::Candidate TopKSelector::scored_candidate(std::size_t query, const Scored& result) const {
+    return {group_->at_least(query, result.score), group_->at_most(query, result.score), result.row, true};
+}
+
+bool TopKSelector::score_in_place(Worker& worker, std::size_t query, Candidate* candidates, std::size_t count) const {
+    bool all_wanted = true;
+    std::vector<Candidate*>& unscored = worker.unscored;
+    unscored.clear();
+    for (std::size_t i = 0; i < count; ++i)
+        if (!candidates[i].scored) unscored.push_back(candidates + i);
+    std::size_t next = 0;
+    const auto tighten = [&](const Scored& result) {
+        Candidate& candidate = *unscored[next++];
+        candidate = scored_candidate(query, result);
+        if (filter_.score_allowed(group_->index(query), result)) return;
+        all_wanted = false;
+        candidate.upper = std::numeric_limits<float>::quiet_NaN();  // drop_below drops it, whatever the cutoff
+    };
+    ScoreQueue queue(scorer_, group_->row(query), group_->norm(query), worker.row);
+    for (const Candidate* candidate : unscored) queue.push(candidate->row, tighten);
+    queue.flush(tighten);
+    return all_wanted;
+}
+
+void TopKSelector::raise_cutoff(Worker& worker, std::size_t query, float cutoff) {
+    worker.cutoffs[query] = std::max(worker.cutoffs[query], cutoff);
+    std::atomic<float>& shared = shared_cutoffs_[query];
+    float known = shared.load(std::memory_order_relaxed);
+    while (known < cutoff && !shared.compare_exchange_weak(known, cutoff, std::memory_order_relaxed)) {
+    }
+}
+
+const float* TopKSelector::cutoffs(std::size_t worker_index, std::size_t begin, std::size_t end) {
+    Worker& worker = workers_[worker_index];
+    for (std::size_t q = begin; q < end; ++q)
+        worker.cutoffs[q] = std::max(worker.cutoffs[q], shared_cutoffs_[q].load(std::memory_order_relaxed));
+    return worker.cutoffs.data();
 }
 
 BestK TopKSelector::score(std::size_t query, const Candidate* candidates, std::size_t count,
@@ -107,8 +151,7 @@ void TopKSelector::finish(std::size_t query, Scorer::Scratch& scratch) {
     }
     if (candidates.size() > k_) {
         const auto kth = candidates.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
-        std::nth_element(candidates.begin(), kth, candidates.end(),
-                         [](const Candidate& a, const Candidate& b) { return a.lower > b.lower; });
+        std::nth_element(candidates.begin(), kth, candidates.end(), larger_lower);
         cutoff = std::max(cutoff, kth->lower);
     }
     candidates.erase(

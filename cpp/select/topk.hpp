@@ -2,6 +2,7 @@
 // best: an item stays while its upper bound reaches the k-th largest lower bound seen. Only they are scored.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -33,8 +34,9 @@ class TopKSelector {
     // A new group of queries; `workers` threads will offer candidates.
     void begin(const QueryGroup& group, std::size_t workers);
 
-    // The calling thread's cutoffs in scan units, one a query: a scan may skip what is certainly below.
-    const float* cutoffs(std::size_t worker) const { return workers_[worker].cutoffs.data(); }
+    // The thread's cutoffs in scan units, one a query, those of [begin, end) raised to what all threads know: a scan
+    // may skip what is certainly below.
+    const float* cutoffs(std::size_t worker, std::size_t begin, std::size_t end);
 
     // An item whose score lies within these bounds and that the filter allows.
     void offer(std::size_t worker, std::size_t query, std::uint32_t row, Bounds bounds);
@@ -51,18 +53,22 @@ class TopKSelector {
         float lower;
         float upper;
         std::uint32_t row;
+        bool scored;  // lower and upper enclose the canonical score as tightly as float32 can
     };
     struct Worker {
         AlignedArray<float> cutoffs;
         AlignedArray<std::uint32_t> counts;
         AlignedArray<Candidate> candidates;  // capacity_ slots a query
-        std::vector<float> bounds;           // scratch for the k-th lower bound
+        std::vector<Candidate*> unscored;    // scratch
         Scorer::Scratch row;
     };
 
     // Makes room: by bounds, and where they cannot tell enough candidates apart (ties), by canonical scores.
     void compact(Worker& worker, std::size_t query);
-    void resolve(Worker& worker, std::size_t query);
+    Candidate scored_candidate(std::size_t query, const Scored& result) const;
+    // Replaces the bounds of candidates by their canonical scores; false where one turned out not to be wanted.
+    bool score_in_place(Worker& worker, std::size_t query, Candidate* candidates, std::size_t count) const;
+    void raise_cutoff(Worker& worker, std::size_t query, float cutoff);
     BestK score(std::size_t query, const Candidate* candidates, std::size_t count, Scorer::Scratch& row) const;
 
     std::size_t k_;
@@ -72,6 +78,7 @@ class TopKSelector {
     Output output_;
     const QueryGroup* group_ = nullptr;
     std::vector<Worker> workers_;
+    std::vector<std::atomic<float>> shared_cutoffs_;
 };
 
 }  // namespace aigc_fast
