@@ -75,6 +75,7 @@ double finish_score(Metric metric, double dot, double norm_x, double norm_q, boo
 
 void Scorer::operator()(const std::uint32_t* rows, std::size_t count, const double* query, double query_norm,
                         Scratch& scratch, double* scores) const {
+    if (scored_ != nullptr) scored_->fetch_add(count, std::memory_order_relaxed);
     if (metric_ == Metric::pearson || !(items_.in_place_f32() || items_.in_place_f64())) {
         for (std::size_t i = 0; i < count; ++i) scores[i] = score_converted(rows[i], query, query_norm, scratch);
         return;

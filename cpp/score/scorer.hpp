@@ -1,6 +1,7 @@
 // The canonical score of one item row and one query row: the only number that this library returns.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -30,8 +31,10 @@ double finish_score(Metric metric, double dot, double norm_x, double norm_q, boo
 class Scorer {
   public:
     // `ids` may be null: rows are then their own ids.
-    Scorer(const RowReader& items, const std::int64_t* ids, Metric metric, bool as_f64, const ScoreKernels& kernels)
-        : items_(items), ids_(ids), metric_(metric), as_f64_(as_f64), kernels_(kernels) {}
+    // `scored`, where given, counts the scores.
+    Scorer(const RowReader& items, const std::int64_t* ids, Metric metric, bool as_f64, const ScoreKernels& kernels,
+           std::atomic<std::uint64_t>* scored)
+        : items_(items), ids_(ids), metric_(metric), as_f64_(as_f64), kernels_(kernels), scored_(scored) {}
 
     using Scratch = AlignedArray<double>;          // one per thread; grows to a row
     static constexpr std::size_t kMostItems = 16;  // in one call
@@ -52,6 +55,7 @@ class Scorer {
     Metric metric_;
     bool as_f64_;
     const ScoreKernels& kernels_;
+    std::atomic<std::uint64_t>* scored_;
 };
 
 // Collects the items of one query and scores them several at a time, their rows on the way from memory together.

@@ -69,6 +69,8 @@ F32Scanner::Worker F32Scanner::worker(std::size_t block_rows) const {
     return worker;
 }
 
+std::size_t F32Scanner::tile_hits(std::size_t) const { return few() ? kFewQueries : kScanTileRows * panel_width_; }
+
 void F32Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const {
     const std::size_t dim = items_.dim();
     F32Block& block = worker.block;

@@ -31,6 +31,9 @@ class F32Scanner {
     };
     Worker worker(std::size_t block_rows) const;
 
+    // The most hits that one step of the scan can report.
+    std::size_t tile_hits(std::size_t panel) const;
+
     void load(Worker& worker, std::size_t begin, std::size_t end) const;
 
     // Appends hits and returns the row of the block to go on with.

@@ -98,6 +98,10 @@ Int8Scanner::Worker Int8Scanner::worker(std::size_t block_rows) const {
     return worker;
 }
 
+std::size_t Int8Scanner::tile_hits(std::size_t panel) const {
+    return int8_panel_width(panels_[panel].count) * kMaxInt8TileBlocks * kCodeRows;
+}
+
 void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const {
     worker.rows = end - begin;
     worker.unbounded.clear();

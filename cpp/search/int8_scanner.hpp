@@ -38,6 +38,7 @@ class Int8Scanner {
     };
     Worker worker(std::size_t block_rows) const;  // block_rows: a multiple of kCodeRows
 
+    std::size_t tile_hits(std::size_t panel) const;
     void load(Worker& worker, std::size_t begin, std::size_t end) const;
     std::size_t scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
                      std::size_t capacity, std::size_t* hit_count) const;

@@ -32,6 +32,8 @@ double pairs_to_score(const Matrix& queries, const Matrix& items, const Filter& 
 
 }  // namespace
 
+const char* name_of(Way way) { return way == Way::direct ? "direct" : way == Way::f32 ? "f32" : "int8"; }
+
 Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options, const Kernels& kernels) {
     const auto query_count = static_cast<double>(queries.rows);
     const auto dim = static_cast<double>(items.cols);
@@ -53,6 +55,9 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
 
     Plan plan{};
     const double work = std::min({direct, f32, int8});
+    plan.direct_cost = direct;
+    plan.f32_cost = f32;
+    plan.int8_cost = int8;
     plan.way = work == direct ? Way::direct : work == int8 ? Way::int8 : Way::f32;
     const int most = options.num_threads > 0 ? options.num_threads : default_num_threads();
     plan.threads = static_cast<int>(std::clamp(work / kWorthAThread, 1.0, static_cast<double>(most)));

@@ -15,8 +15,13 @@ enum class Way {
     int8,    // scan int8 codes: the index's, or made on the fly
 };
 
+const char* name_of(Way way);
+
 struct Plan {
     Way way;
+    double direct_cost;  // estimates, nanoseconds of one core
+    double f32_cost;
+    double int8_cost;
     int threads;
     std::size_t block_rows;  // rows scanned at a time: as many as stay in cache
 };

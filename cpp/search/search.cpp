@@ -1,5 +1,6 @@
 // The driver: plan -> scan -> candidates -> score -> order. A scan proposes, the canonical score decides.
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -22,7 +23,7 @@
 namespace aigc_fast {
 namespace {
 
-constexpr std::size_t kHits = 2048;         // hits between two looks at the cutoffs; at least one tile's
+constexpr std::size_t kHits = 2048;         // most hits between two looks at the cutoffs; at least one tile's
 constexpr std::size_t kTasksPerThread = 8;  // so that no thread waits long for the last one
 static_assert(kHits >= kScanTileRows * kMaxPanelWidth && kHits >= kInt8Panel * kMaxInt8TileBlocks * kCodeRows);
 
@@ -35,7 +36,8 @@ struct Search {
           items(items),
           options(options),
           filter(options.filter, thresholds, items.rows, plan.way != Way::direct),
-          scorer(this->items, options.ids, options.metric, scores_are_f64(queries, items), *kernels.score) {
+          scorer(this->items, options.ids, options.metric, scores_are_f64(queries, items), *kernels.score,
+                 options.report == nullptr ? nullptr : &options.report->scored) {
         if (items.rows > std::numeric_limits<std::uint32_t>::max())
             throw std::invalid_argument("items must have fewer than 2^32 rows, got " + std::to_string(items.rows));
     }
@@ -90,16 +92,20 @@ void scan_block(const Search& search, const QueryGroup& group, const Scanner& sc
         if (search.filter.row_allowed(group.index(query), item)) selector.offer(worker_index, query, item, bounds);
     };
     scanner.load(worker, begin, end);
+    std::uint64_t all_hits = 0;
     const auto panel_start = [&](std::size_t p) {
         return p == scanner.panels() ? group.count() : scanner.panel_begin(p);
     };
     const std::size_t first_query = panel_start(panel);
     const std::size_t last_query = panel_start(panel_end);
-    for (; panel < panel_end; ++panel)
+    for (; panel < panel_end; ++panel) {
+        // Few enough that the first rows, which all are hits, do not go on for long before they raise the cutoffs.
+        const std::size_t most_hits = std::clamp<std::size_t>(2 * scanner.tile_hits(panel), 128, kHits);
         for (std::size_t row = 0; row < end - begin;) {
             std::size_t count = 0;
             const float* cutoffs = selector.cutoffs(worker_index, panel_start(panel), panel_start(panel + 1));
-            row = scanner.scan(worker, panel, cutoffs, row, hits, kHits, &count);
+            row = scanner.scan(worker, panel, cutoffs, row, hits, most_hits, &count);
+            all_hits += count;
             for (std::size_t i = 0; i < count; ++i) {
                 const std::size_t query = scanner.panel_begin(panel) + hits[i].query;
                 Bounds bounds;
@@ -107,9 +113,11 @@ void scan_block(const Search& search, const QueryGroup& group, const Scanner& sc
                     offer(query, hits[i].row, bounds);
             }
         }
+    }
     for (const std::uint32_t row : worker.unbounded)
         for (std::size_t query = first_query; query < last_query; ++query)
             if (group.valid(query)) offer(query, row, kUnbounded);
+    if (search.options.report != nullptr) search.options.report->hits.fetch_add(all_hits, std::memory_order_relaxed);
 }
 
 template <class Scanner, class Selector>
@@ -123,6 +131,7 @@ void scan_and_score(const Search& search, const QueryGroup& group, const Scanner
     const std::size_t runs = std::min(blocks, wanted);
     const std::size_t panel_runs = std::min(scanner.panels(), (wanted + runs - 1) / runs);
 
+    const auto started = std::chrono::steady_clock::now();
     selector.begin(group, threads);
     std::vector<typename Scanner::Worker> workers;
     std::vector<AlignedArray<Hit>> hits;
@@ -139,15 +148,30 @@ void scan_and_score(const Search& search, const QueryGroup& group, const Scanner
             scan_block(search, group, scanner, block * block_rows, std::min((block + 1) * block_rows, rows), panel,
                        panel_end, worker, workers[worker], hits[worker].data(), selector);
     });
+    const auto scanned = std::chrono::steady_clock::now();
     std::vector<Scorer::Scratch> scratch(threads);
     parallel_for(group.count(), search.plan.threads,
                  [&](std::size_t q, std::size_t worker) { selector.finish(q, scratch[worker]); });
+    if (SearchReport* report = search.options.report; report != nullptr) {
+        using Seconds = std::chrono::duration<double>;
+        report->scan_seconds += Seconds(scanned - started).count();
+        report->score_seconds += Seconds(std::chrono::steady_clock::now() - scanned).count();
+    }
 }
 
 template <class Selector>
 void run(const Search& search, Selector& selector) {
     const std::size_t query_count = search.queries.rows();
     const std::size_t group_size = selector.group_size();
+    if (SearchReport* report = search.options.report; report != nullptr) {
+        report->way = name_of(search.plan.way);
+        report->isa = search.kernels.isa;
+        report->threads = search.plan.threads;
+        report->block_rows = search.plan.block_rows;
+        report->direct_cost = search.plan.direct_cost;
+        report->f32_cost = search.plan.f32_cost;
+        report->int8_cost = search.plan.int8_cost;
+    }
     for (std::size_t begin = 0; begin < query_count; begin += group_size) {
         if (begin > 0 && search.options.checkpoint) search.options.checkpoint();
         const QueryGroup group(search.queries, begin, std::min(group_size, query_count - begin), search.options.metric,

@@ -13,6 +13,7 @@ __all__: list[str] = [
     "ItemCodes",
     "ItemSet",
     "MAX_CODED_COLUMNS",
+    "SearchReport",
     "available_isas",
     "get_num_threads",
     "isa",
@@ -75,6 +76,34 @@ class ItemSet:
         removed_at: typing.Annotated[numpy.typing.ArrayLike, numpy.uint32] | None,
         version: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
+
+class SearchReport:
+    """
+    What a search chose and did.
+    """
+    def __init__(self) -> None: ...
+    @property
+    def block_rows(self) -> int: ...
+    @property
+    def direct_cost(self) -> float: ...
+    @property
+    def f32_cost(self) -> float: ...
+    @property
+    def hits(self) -> int: ...
+    @property
+    def int8_cost(self) -> float: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def scan_seconds(self) -> float: ...
+    @property
+    def score_seconds(self) -> float: ...
+    @property
+    def scored(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def way(self) -> str: ...
 
 def available_isas() -> list[str]:
     """
@@ -178,6 +207,7 @@ def topk(
     scores: numpy.ndarray,
     ids: numpy.typing.NDArray[numpy.int64],
     counts: numpy.typing.NDArray[numpy.int64],
+    report: SearchReport | None = None,
 ) -> None:
     """
     Write the best k items of each query into scores, ids and counts.

@@ -113,6 +113,41 @@ class _Snapshot:
         return tuple(segment for segment in self.segments if len(segment))
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """What a search chose and did, segment by segment.
+
+    Attributes
+    ----------
+    queries
+        Number of queries.
+    rows
+        Rows of each segment.
+    reports
+        For each segment: ``way`` ("direct", "f32" or "int8"), the planner's estimates ``direct_cost``, ``f32_cost`` and
+        ``int8_cost`` (nanoseconds of one core), ``isa``, ``threads``, ``block_rows``, ``hits`` (rows that the scan
+        could not rule out when it saw them), ``scored`` (canonical scores), ``scan_seconds`` and ``score_seconds``.
+    """
+
+    queries: int
+    rows: tuple[int, ...]
+    reports: tuple[_core.SearchReport, ...]
+
+    def __str__(self) -> str:
+        lines = []
+        for rows, r in zip(self.rows, self.reports, strict=True):
+            costs = {"direct": r.direct_cost, "f32": r.f32_cost, "int8": r.int8_cost}
+            estimates = ", ".join(f"{way} {cost / 1e6:.2f} ms" for way, cost in costs.items())
+            lines += [
+                f"{rows:,} rows, {self.queries} queries: {r.way} on {r.isa}, {r.threads} threads,"
+                f" blocks of {r.block_rows}",
+                f"  estimated for one core: {estimates}",
+                f"  scan {r.scan_seconds * 1e3:.2f} ms, {r.hits / max(1, self.queries):.1f} hits a query;"
+                f" score {r.score_seconds * 1e3:.2f} ms, {r.scored / max(1, self.queries):.1f} scores a query",
+            ]
+        return "\n".join(lines)
+
+
 class CosineIndex:
     """Items prepared for exact top-K and threshold search.
 
@@ -196,7 +231,7 @@ class CosineIndex:
         workers = threads(num_threads if num_threads is not None else self._num_threads)
         parts = []
         for items, lists in zip(snapshot.item_sets, filters, strict=True):
-            part = TopK(np.empty((count, k), dtype), np.empty((count, k), np.int64), np.empty(count, np.int64))
+            part = _empty_topk(count, k, dtype)
             _core.topk(
                 query_rows.array,
                 items,
@@ -238,6 +273,23 @@ class CosineIndex:
         indptr, ids, scores = parts[0] if len(parts) == 1 else _merge_hits(parts, count)
         result = ThresholdHits(indptr, ids, scores.astype(dtype, copy=False))
         return ThresholdHits(*map(as_torch, result)) if query_rows.is_torch else result
+
+    def explain(self, queries: Any, k: int, *, threshold: Any = None, num_threads: int | None = None) -> Explanation:
+        """Search, and say what the planner chose and what each stage did; printing the result shows a table."""
+        snapshot = self._snapshot
+        query_rows = self._queries(queries).array
+        count = query_rows.shape[0]
+        dtype = score_dtype(query_rows, snapshot.segments[0].rows)
+        thresholds = None if threshold is None else scores_like(threshold, "threshold", count, dtype)
+        workers = threads(num_threads if num_threads is not None else self._num_threads)
+        reports = []
+        for items in snapshot.item_sets:
+            part = _empty_topk(count, as_count(k, "k", 0), dtype)
+            report = _core.SearchReport()
+            arguments = (thresholds, self._metric, None, None, None, None, workers, *part)
+            _core.topk(query_rows, items, k, *arguments, report)
+            reports.append(report)
+        return Explanation(count, tuple(len(segment) for segment in snapshot.searched), tuple(reports))
 
     def _queries(self, queries: Any) -> Matrix:
         query_rows = as_matrix(queries, "queries")
@@ -477,7 +529,7 @@ class CosineIndex:
             for codes in (segment.codes, None):
                 items = _core.ItemSet(segment.rows, segment.ids, codes, segment.removed_at, snapshot.version)
                 dtype = score_dtype(queries, segment.rows)
-                part = TopK(np.empty((sample, 10), dtype), np.empty((sample, 10), np.int64), np.empty(sample, np.int64))
+                part = _empty_topk(sample, 10, dtype)
                 _core.topk(queries, items, 10, None, self._metric, None, None, None, None, 0, *part)
                 results.append(part)
             if not all(np.array_equal(a, b) for a, b in zip(*results, strict=True)):
@@ -517,6 +569,10 @@ class CosineIndex:
         dtype = self._snapshot.segments[0].rows.dtype
         kind = "bfloat16" if dtype == np.uint16 else str(dtype)
         return f"CosineIndex({len(self)} items, dim={self.dim}, metric={self._metric!r}, dtype={kind})"
+
+
+def _empty_topk(count: int, k: int, dtype: Any) -> TopK:
+    return TopK(np.empty((count, k), dtype), np.empty((count, k), np.int64), np.empty(count, np.int64))
 
 
 def _distinct(ids: Ids, count: int) -> Ids:

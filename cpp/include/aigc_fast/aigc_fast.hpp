@@ -4,6 +4,7 @@
 // bits on every instruction set, thread count and batch size. Order: score descending, then id ascending.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -47,6 +48,21 @@ struct Filter {
 
 struct ItemCodes;  // int8 codes of the items, for faster scans: see index/item_codes.hpp
 
+// What a search chose and did.
+struct SearchReport {
+    const char* way = "";  // "direct", "f32" or "int8"
+    const char* isa = "";
+    int threads = 0;
+    std::size_t block_rows = 0;
+    double direct_cost = 0.0;  // the planner's estimates, nanoseconds of one core
+    double f32_cost = 0.0;
+    double int8_cost = 0.0;
+    std::atomic<std::uint64_t> hits{0};    // rows that a scan could not rule out when it saw them
+    std::atomic<std::uint64_t> scored{0};  // canonical scores computed
+    double scan_seconds = 0.0;
+    double score_seconds = 0.0;
+};
+
 struct SearchOptions {
     Metric metric = Metric::cosine;
     Filter filter;
@@ -54,6 +70,7 @@ struct SearchOptions {
     const std::int64_t* ids = nullptr;  // the items' ids, in results and in the order; null: row numbers
     const ItemCodes* codes = nullptr;   // of the same items and metric, or none
     std::size_t expected_hits = 0;      // results a query, as far as known: for the planner
+    SearchReport* report = nullptr;     // filled where it is given
     std::function<void()> checkpoint;   // called between groups of queries by the calling thread; may throw
 };
 
