@@ -253,6 +253,12 @@ def is_id_lists(allow: object) -> bool:
     return hasattr(allow, "tocsr") or (isinstance(allow, tuple) and len(allow) == 2 and np.ndim(allow[0]) == 1)
 
 
+def check_metric(metric: object) -> None:
+    """Check the name of a metric, in the words of the extension."""
+    if metric not in ("cosine", "inner_product", "pearson"):
+        raise ValueError(f"metric must be 'cosine', 'inner_product' or 'pearson', got {metric!r}")
+
+
 def threads(num_threads: int | None) -> int:
     """Check a number of threads; 0 stands for the library's default."""
     return 0 if num_threads is None else as_count(num_threads, "num_threads", 1)

@@ -21,6 +21,7 @@ from aigc_fast.arrays import (
     as_count,
     as_matrix,
     as_torch,
+    check_metric,
     id_lists,
     integers,
     is_id_lists,
@@ -186,6 +187,7 @@ class CosineIndex:
     def __init__(
         self, items: Any, ids: Any = None, *, metric: Metric = "cosine", num_threads: int | None = None
     ) -> None:
+        check_metric(metric)
         rows = as_matrix(items, "items").array
         id_array = None if ids is None else _distinct(integers(ids, "ids"), rows.shape[0])
         self._metric = metric
