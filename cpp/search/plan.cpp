@@ -16,6 +16,9 @@ constexpr double kF32Survivors = 2.0;        // candidates a query, as multiples
 constexpr double kInt8Survivors = 6.0;
 constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
 
+constexpr std::size_t kSampleStride = 16;
+constexpr std::size_t kSampleRows = 192;  // whole tiles of every scan
+
 // Blocks that leave room for the queries in a second-level cache; smaller ones where each row is read twice only.
 constexpr std::size_t kBlockBytes = 256u << 10;
 constexpr std::size_t kFewBlockBytes = 32u << 10;
@@ -69,10 +72,17 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const std::size_t bytes = queries.rows <= kFewQueries && plan.way == Way::f32 ? kFewBlockBytes : kBlockBytes;
     const std::size_t rows = bytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
     plan.block_rows = std::clamp<std::size_t>(rows / granule, 1, 8192 / granule) * granule;
+    // A sample pays where hits are what a scan spends its time on: several queries, and many more items than results.
+    plan.sample_rows = std::min(plan.block_rows, kSampleRows);
+    if (queries.rows > kFewQueries && options.expected_hits > 0 &&
+        items.rows >= kSampleStride * std::max<std::size_t>(8 * plan.sample_rows, 2 * options.expected_hits))
+        plan.sample_stride = kSampleStride;
+    if (overrides_in_force.sample_stride > 0) plan.sample_stride = overrides_in_force.sample_stride;
     if (overrides_in_force.block_rows > 0)
         plan.block_rows = plan.way == Way::int8
                               ? (overrides_in_force.block_rows + kCodeRows - 1) / kCodeRows * kCodeRows
                               : overrides_in_force.block_rows;
+    plan.sample_rows = std::min(plan.sample_rows, plan.block_rows);
     return plan;
 }
 

@@ -2,24 +2,24 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "base/thread_pool.hpp"
 #include "score/scorer.hpp"
 
 namespace aigc_fast {
 
-QueryGroup::QueryGroup(const RowReader& queries, std::size_t begin, std::size_t count, Metric metric,
+QueryGroup::QueryGroup(const RowReader& queries, std::vector<std::size_t> indices, Metric metric,
                        const ScoreKernels& kernels, int threads)
-    : begin_(begin),
-      count_(count),
+    : indices_(std::move(indices)),
       dim_(queries.dim()),
       metric_(metric),
-      rows_(count * dim_),
-      norms_(count),
-      raw_norms_(count),
-      valid_(count) {
-    parallel_for(count, threads, [&](std::size_t i, std::size_t) {
-        const CanonicalRow row = canonical_row(queries, begin + i, metric, kernels, rows_.data() + i * dim_);
+      rows_(count() * dim_),
+      norms_(count()),
+      raw_norms_(count()),
+      valid_(count()) {
+    parallel_for(count(), threads, [&](std::size_t i, std::size_t) {
+        const CanonicalRow row = canonical_row(queries, index(i), metric, kernels, rows_.data() + i * dim_);
         norms_[i] = row.norm;
         raw_norms_[i] = row.raw_norm;
         valid_[i] = row.finite;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "aigc_fast/aigc_fast.hpp"
 #include "base/aligned.hpp"
@@ -12,13 +13,13 @@ namespace aigc_fast {
 
 class QueryGroup {
   public:
-    // Queries [begin, begin + count).
-    QueryGroup(const RowReader& queries, std::size_t begin, std::size_t count, Metric metric,
-               const ScoreKernels& kernels, int threads);
+    // The queries at these rows.
+    QueryGroup(const RowReader& queries, std::vector<std::size_t> indices, Metric metric, const ScoreKernels& kernels,
+               int threads);
 
-    std::size_t count() const { return count_; }
+    std::size_t count() const { return indices_.size(); }
     std::size_t dim() const { return dim_; }
-    std::size_t index(std::size_t query) const { return begin_ + query; }
+    std::size_t index(std::size_t query) const { return indices_[query]; }
 
     const double* row(std::size_t query) const { return rows_.data() + query * dim_; }
     double norm(std::size_t query) const { return norms_[query]; }
@@ -40,8 +41,7 @@ class QueryGroup {
     }
 
   private:
-    std::size_t begin_;
-    std::size_t count_;
+    std::vector<std::size_t> indices_;
     std::size_t dim_;
     Metric metric_;
     AlignedArray<double> rows_;

@@ -1,6 +1,8 @@
 // The driver: plan -> scan -> candidates -> score -> order. A scan proposes, the canonical score decides.
 #include <algorithm>
 #include <chrono>
+#include <numeric>
+#include <type_traits>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -78,7 +80,7 @@ void score_directly(const Search& search, const QueryGroup& group, Selector& sel
             for (std::size_t item = 0; item < search.items.rows(); ++item) consider(static_cast<std::int64_t>(item));
         }
         queue.flush(add);
-        selector.write(query, std::move(results));
+        selector.write(query, results.sorted());
     });
 }
 
@@ -120,43 +122,102 @@ void scan_block(const Search& search, const QueryGroup& group, const Scanner& sc
     if (search.options.report != nullptr) search.options.report->hits.fetch_add(all_hits, std::memory_order_relaxed);
 }
 
+// What the scanning threads of one group of queries own.
+template <class Scanner>
+struct ScanThreads {
+    ScanThreads(const Scanner& scanner, std::size_t threads, std::size_t block_rows) : scratch(threads) {
+        for (std::size_t i = 0; i < threads; ++i) {
+            workers.push_back(scanner.worker(block_rows));
+            hits.emplace_back(kHits);
+        }
+    }
+    std::vector<typename Scanner::Worker> workers;
+    std::vector<AlignedArray<Hit>> hits;
+    std::vector<Scorer::Scratch> scratch;
+};
+
+// Scans one in `stride` blocks of all items.
 template <class Scanner, class Selector>
-void scan_and_score(const Search& search, const QueryGroup& group, const Scanner& scanner, Selector& selector) {
-    const auto threads = static_cast<std::size_t>(search.plan.threads);
+void scan_items(const Search& search, const QueryGroup& group, const Scanner& scanner, std::size_t block_rows,
+                std::size_t stride, ScanThreads<Scanner>& threads, Selector& selector) {
     const std::size_t rows = search.items.rows();
-    const std::size_t block_rows = search.plan.block_rows;
-    const std::size_t blocks = (rows + block_rows - 1) / block_rows;
-    const std::size_t wanted = threads == 1 ? 1 : threads * kTasksPerThread;
+    const std::size_t blocks = ((rows + block_rows - 1) / block_rows + stride - 1) / stride;
+    const std::size_t wanted = threads.workers.size() == 1 ? 1 : threads.workers.size() * kTasksPerThread;
     // Tasks are runs of blocks; where there are few blocks, each is shared out by panels of queries as well.
     const std::size_t runs = std::min(blocks, wanted);
     const std::size_t panel_runs = std::min(scanner.panels(), (wanted + runs - 1) / runs);
-
-    const auto started = std::chrono::steady_clock::now();
-    selector.begin(group, threads);
-    std::vector<typename Scanner::Worker> workers;
-    std::vector<AlignedArray<Hit>> hits;
-    for (std::size_t i = 0; i < threads; ++i) {
-        workers.push_back(scanner.worker(block_rows));
-        hits.emplace_back(kHits);
-    }
     parallel_for(runs * panel_runs, search.plan.threads, [&](std::size_t task, std::size_t worker) {
         const std::size_t run = task / panel_runs;
         const std::size_t panel_run = task % panel_runs;
         const std::size_t panel = scanner.panels() * panel_run / panel_runs;
         const std::size_t panel_end = scanner.panels() * (panel_run + 1) / panel_runs;
-        for (std::size_t block = blocks * run / runs; block < blocks * (run + 1) / runs; ++block)
-            scan_block(search, group, scanner, block * block_rows, std::min((block + 1) * block_rows, rows), panel,
-                       panel_end, worker, workers[worker], hits[worker].data(), selector);
+        for (std::size_t block = blocks * run / runs; block < blocks * (run + 1) / runs; ++block) {
+            const std::size_t begin = block * stride * block_rows;
+            scan_block(search, group, scanner, begin, std::min(begin + block_rows, rows), panel, panel_end, worker,
+                       threads.workers[worker], threads.hits[worker].data(), selector);
+        }
     });
+}
+
+// Cutoffs that are probably valid and not far below the k-th score, from a sample of the items. With them the scan finds
+// few rows to look at from its first block on.
+template <class Scanner>
+std::vector<float> guess_cutoffs(const Search& search, const QueryGroup& group, const Scanner& scanner,
+                                 ScanThreads<Scanner>& threads, const TopKSelector& selector) {
+    const std::size_t stride = search.plan.sample_stride;
+    TopKSelector probe = selector.probe(stride, search.items.rows());
+    probe.begin(group, threads.workers.size());
+    scan_items(search, group, scanner, search.plan.sample_rows, stride, threads, probe);
+    std::vector<float> guesses(group.count());
+    parallel_for(group.count(), search.plan.threads, [&](std::size_t q, std::size_t worker) {
+        guesses[q] = probe.last_score(q, threads.scratch[worker]);
+    });
+    return guesses;
+}
+
+// Returns the queries for which a guess was too high.
+template <class Scanner, class Selector>
+std::vector<std::size_t> scan_and_score(const Search& search, const QueryGroup& group, const Scanner& scanner, bool guess,
+                                        Selector& selector) {
+    const auto started = std::chrono::steady_clock::now();
+    ScanThreads<Scanner> threads(scanner, static_cast<std::size_t>(search.plan.threads), search.plan.block_rows);
+    if constexpr (std::is_same_v<Selector, TopKSelector>)
+        selector.begin(group, threads.workers.size(),
+                       guess ? guess_cutoffs(search, group, scanner, threads, selector) : std::vector<float>{});
+    else
+        selector.begin(group, threads.workers.size());
+    scan_items(search, group, scanner, search.plan.block_rows, 1, threads, selector);
     const auto scanned = std::chrono::steady_clock::now();
-    std::vector<Scorer::Scratch> scratch(threads);
-    parallel_for(group.count(), search.plan.threads,
-                 [&](std::size_t q, std::size_t worker) { selector.finish(q, scratch[worker]); });
+    std::vector<std::uint8_t> finished(group.count());
+    parallel_for(group.count(), search.plan.threads, [&](std::size_t q, std::size_t worker) {
+        finished[q] = selector.finish(q, threads.scratch[worker]);
+    });
     if (SearchReport* report = search.options.report; report != nullptr) {
         using Seconds = std::chrono::duration<double>;
         report->scan_seconds += Seconds(scanned - started).count();
         report->score_seconds += Seconds(std::chrono::steady_clock::now() - scanned).count();
     }
+    std::vector<std::size_t> failed;
+    for (std::size_t q = 0; q < group.count(); ++q)
+        if (!finished[q]) failed.push_back(group.index(q));
+    return failed;
+}
+
+// One way of searching a group; returns the queries to search once more, without guesses.
+template <class Selector>
+std::vector<std::size_t> search_group(const Search& search, const QueryGroup& group, bool guess, Selector& selector) {
+    const Metric metric = search.options.metric;
+    const int threads = search.plan.threads;
+    if (search.plan.way == Way::direct) {
+        score_directly(search, group, selector);
+        return {};
+    }
+    if (search.plan.way == Way::f32)
+        return scan_and_score(search, group, F32Scanner(group, search.items, metric, *search.kernels.f32, threads), guess,
+                              selector);
+    return scan_and_score(
+        search, group, Int8Scanner(group, search.items, metric, search.kernels, search.options.codes, threads), guess,
+        selector);
 }
 
 template <class Selector>
@@ -172,27 +233,17 @@ void run(const Search& search, Selector& selector) {
         report->f32_cost = search.plan.f32_cost;
         report->int8_cost = search.plan.int8_cost;
     }
+    const auto group_of = [&](std::vector<std::size_t> indices) {
+        return QueryGroup(search.queries, std::move(indices), search.options.metric, *search.kernels.score,
+                          search.plan.threads);
+    };
     for (std::size_t begin = 0; begin < query_count; begin += group_size) {
         if (begin > 0 && search.options.checkpoint) search.options.checkpoint();
-        const QueryGroup group(search.queries, begin, std::min(group_size, query_count - begin), search.options.metric,
-                               *search.kernels.score, search.plan.threads);
-        switch (search.plan.way) {
-            case Way::direct:
-                score_directly(search, group, selector);
-                break;
-            case Way::f32:
-                scan_and_score(
-                    search, group,
-                    F32Scanner(group, search.items, search.options.metric, *search.kernels.f32, search.plan.threads),
-                    selector);
-                break;
-            case Way::int8:
-                scan_and_score(search, group,
-                               Int8Scanner(group, search.items, search.options.metric, search.kernels,
-                                           search.options.codes, search.plan.threads),
-                               selector);
-                break;
-        }
+        std::vector<std::size_t> indices(std::min(group_size, query_count - begin));
+        std::iota(indices.begin(), indices.end(), begin);
+        const std::vector<std::size_t> again =
+            search_group(search, group_of(std::move(indices)), search.plan.sample_stride > 1, selector);
+        if (!again.empty()) search_group(search, group_of(again), false, selector);
     }
 }
 

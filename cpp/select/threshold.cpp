@@ -24,13 +24,14 @@ void ThresholdSelector::offer(std::size_t worker_index, std::size_t query, std::
     if (filter_.score_allowed(group_->index(query), result)) worker.hits[query].push_back(result);
 }
 
-void ThresholdSelector::finish(std::size_t query, Scorer::Scratch&) {
+bool ThresholdSelector::finish(std::size_t query, Scorer::Scratch&) {
     All results;
     for (Worker& worker : workers_) {
         for (const Scored& hit : worker.hits[query]) results.add(hit);
         worker.hits[query] = {};
     }
-    write(group_->index(query), std::move(results));
+    write(group_->index(query), results.sorted());
+    return true;
 }
 
 ThresholdHits ThresholdSelector::take() {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "base/aligned.hpp"
@@ -25,9 +26,9 @@ class ThresholdSelector {
     void begin(const QueryGroup& group, std::size_t workers);
     const float* cutoffs(std::size_t, std::size_t, std::size_t) const { return cutoffs_.data(); }
     void offer(std::size_t worker, std::size_t query, std::uint32_t row, Bounds bounds);
-    void finish(std::size_t query, Scorer::Scratch& scratch);
+    bool finish(std::size_t query, Scorer::Scratch& scratch);  // always true: nothing was guessed
     static All collector() { return {}; }
-    void write(std::size_t query_index, All results) { results_[query_index] = results.sorted(); }
+    void write(std::size_t query_index, std::vector<Scored> sorted) { results_[query_index] = std::move(sorted); }
 
     ThresholdHits take();
 

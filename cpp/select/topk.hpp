@@ -31,8 +31,9 @@ class TopKSelector {
     // How many queries to search at a time, so that the candidates of all threads stay in cache and memory is bounded.
     std::size_t group_size() const;
 
-    // A new group of queries; `workers` threads will offer candidates.
-    void begin(const QueryGroup& group, std::size_t workers);
+    // A new group of queries; `workers` threads will offer candidates. `guesses` (one a query, in scan units, or empty)
+    // are cutoffs that are probably valid: finish() tells whether they were.
+    void begin(const QueryGroup& group, std::size_t workers, const std::vector<float>& guesses = {});
 
     // The thread's cutoffs in scan units, one a query, those of [begin, end) raised to what all threads know: a scan
     // may skip what is certainly below.
@@ -41,12 +42,18 @@ class TopKSelector {
     // An item whose score lies within these bounds and that the filter allows.
     void offer(std::size_t worker, std::size_t query, std::uint32_t row, Bounds bounds);
 
-    // After the scan: scores what is left of all threads' candidates.
-    void finish(std::size_t query, Scorer::Scratch& scratch);
+    // After the scan: scores what is left of all threads' candidates. False, and nothing written, where a guess was too
+    // high.
+    bool finish(std::size_t query, Scorer::Scratch& scratch);
+
+    // A selector for a sample of one in `stride` items, whose last result is a good guess for a cutoff: a little below
+    // the k-th score of all items, most probably.
+    TopKSelector probe(std::size_t stride, std::size_t item_count) const;
+    float last_score(std::size_t query, Scorer::Scratch& scratch);
 
     // For searches that score without a scan: collects a query's results and writes them.
     BestK collector() const { return BestK(k_); }
-    void write(std::size_t query_index, BestK results) const;
+    void write(std::size_t query_index, const std::vector<Scored>& sorted) const;
 
   private:
     struct Candidate {
@@ -59,7 +66,6 @@ class TopKSelector {
         AlignedArray<float> cutoffs;
         AlignedArray<std::uint32_t> counts;
         AlignedArray<Candidate> candidates;  // capacity_ slots a query
-        std::vector<Candidate*> unscored;    // scratch
         Scorer::Scratch row;
     };
 
@@ -67,7 +73,8 @@ class TopKSelector {
     void compact(Worker& worker, std::size_t query);
     Candidate scored_candidate(std::size_t query, const Scored& result) const;
     // Replaces the bounds of candidates by their canonical scores; false where one turned out not to be wanted.
-    bool score_in_place(Worker& worker, std::size_t query, Candidate* candidates, std::size_t count) const;
+    bool score_in_place(std::size_t query, Candidate* candidates, std::size_t count, Scorer::Scratch& row) const;
+    std::vector<Candidate> merged(std::size_t query) const;
     void raise_cutoff(Worker& worker, std::size_t query, float cutoff);
     BestK score(std::size_t query, const Candidate* candidates, std::size_t count, Scorer::Scratch& row) const;
 
@@ -79,6 +86,7 @@ class TopKSelector {
     const QueryGroup* group_ = nullptr;
     std::vector<Worker> workers_;
     std::vector<std::atomic<float>> shared_cutoffs_;
+    std::vector<float> guesses_;
 };
 
 }  // namespace aigc_fast
