@@ -45,6 +45,7 @@ unsigned cpu_features() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl"))
         features |= kAvx512;
+    if (__builtin_cpu_supports("avx512vnni")) features |= kAvx512Vnni;
 #endif
     return features;
 }

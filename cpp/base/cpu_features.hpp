@@ -7,6 +7,7 @@ enum CpuFeature : unsigned {
     kBaseline = 0,
     kAvx2Fma = 1u << 0,
     kAvx512 = 1u << 1,  // F, BW, DQ, VL together
+    kAvx512Vnni = 1u << 2,
 };
 
 unsigned cpu_features();

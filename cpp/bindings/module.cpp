@@ -4,6 +4,7 @@
 namespace aigc_fast::bindings {
 void register_runtime(pybind11::module_& module);
 void register_dense(pybind11::module_& module);
+void register_items(pybind11::module_& module);
 void register_search(pybind11::module_& module);
 }  // namespace aigc_fast::bindings
 
@@ -11,5 +12,6 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     module.doc() = "The compiled kernels of aigc_fast; the public functions are in the package itself.";
     aigc_fast::bindings::register_runtime(module);
     aigc_fast::bindings::register_dense(module);
+    aigc_fast::bindings::register_items(module);
     aigc_fast::bindings::register_search(module);
 }

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,17 @@
 namespace aigc_fast::bindings {
 
 namespace py = pybind11;
+
+namespace {
+
+Way as_way(const std::string& name) {
+    if (name == "direct") return Way::direct;
+    if (name == "f32") return Way::f32;
+    if (name == "int8") return Way::int8;
+    throw std::invalid_argument("way must be 'direct', 'f32' or 'int8', got '" + name + "'");
+}
+
+}  // namespace
 
 void register_runtime(py::module_& module) {
     module.def("isa", [] { return std::string(isa()); }, "The instruction set in use.");
@@ -29,11 +41,18 @@ void register_runtime(py::module_& module) {
                "Set the number of threads used where a call names none.");
     module.def(
         "override_plan",
-        [](std::optional<bool> direct, int threads, std::size_t block_rows) {
-            override_plan({direct, threads, block_rows});
+        [](const std::optional<std::string>& way, int threads, std::size_t block_rows, std::size_t sample_stride) {
+            PlanOverride overrides;
+            if (way) overrides.way = as_way(*way);
+            overrides.threads = threads;
+            overrides.block_rows = block_rows;
+            overrides.sample_stride = sample_stride;
+            override_plan(overrides);
         },
-        py::arg("direct") = py::none(), py::arg("threads") = 0, py::arg("block_rows") = 0,
-        "For tests: make small inputs take the ways of large ones; without arguments, let the planner choose again.");
+        py::arg("way") = py::none(), py::arg("threads") = 0, py::arg("block_rows") = 0, py::arg("sample_stride") = 0,
+        "For tests: make small inputs take the ways of large ones ('direct', 'f32', 'int8'); without arguments, let "
+        "the "
+        "planner choose again.");
 }
 
 }  // namespace aigc_fast::bindings

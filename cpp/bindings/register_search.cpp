@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bindings/arrays.hpp"
+#include "bindings/item_set.hpp"
 
 namespace aigc_fast::bindings {
 namespace {
@@ -41,20 +42,22 @@ SearchOptions as_options(const std::string& metric, const std::optional<IdListAr
     return options;
 }
 
-void bind_topk(const py::array& queries, const py::array& items, std::size_t k,
+void bind_topk(const py::array& queries, const ItemSet& items, std::size_t k,
                const std::optional<Float64Array>& thresholds, const std::string& metric,
                const std::optional<IdListArrays>& exclude, const std::optional<IdListArrays>& allow,
                const std::optional<Int64Array>& allow_ids, const std::optional<PageArrays>& after, int num_threads,
-               py::array& scores, Int64Array& ids, Int64Array& counts) {
+               py::array& scores, Int64Array& ids, Int64Array& counts, std::optional<SearchReport*> report) {
     const Matrix query_matrix = as_matrix(queries, "queries");
-    const Matrix item_matrix = as_matrix(items, "items");
-    const SearchOptions options = as_options(metric, exclude, allow, allow_ids, after, num_threads);
+    SearchOptions options = as_options(metric, exclude, allow, allow_ids, after, num_threads);
+    items.add_to(options);
+    options.expected_hits = k;
+    options.report = report.value_or(nullptr);
     const double* bounds = data_or_null(thresholds);
     void* scores_data = scores.mutable_data();
     std::int64_t* ids_data = ids.mutable_data();
     std::int64_t* counts_data = counts.mutable_data();
     const py::gil_scoped_release release;
-    topk(query_matrix, item_matrix, k, bounds, options, scores_data, ids_data, counts_data);
+    topk(query_matrix, items.matrix(), k, bounds, options, scores_data, ids_data, counts_data);
 }
 
 // The vector's memory as an array, without a copy.
@@ -66,17 +69,17 @@ py::array_t<T, py::array::c_style> adopt(std::vector<T>&& values) {
 }
 
 py::typing::Tuple<Int64Array, Int64Array, Float64Array> bind_threshold(
-    const py::array& queries, const py::array& items, const Float64Array& thresholds, const std::string& metric,
+    const py::array& queries, const ItemSet& items, const Float64Array& thresholds, const std::string& metric,
     const std::optional<IdListArrays>& exclude, const std::optional<IdListArrays>& allow,
     const std::optional<Int64Array>& allow_ids, const std::optional<PageArrays>& after, int num_threads) {
     const Matrix query_matrix = as_matrix(queries, "queries");
-    const Matrix item_matrix = as_matrix(items, "items");
-    const SearchOptions options = as_options(metric, exclude, allow, allow_ids, after, num_threads);
+    SearchOptions options = as_options(metric, exclude, allow, allow_ids, after, num_threads);
+    items.add_to(options);
     const double* bounds = thresholds.data();
     ThresholdHits hits;
     {
         const py::gil_scoped_release release;
-        hits = threshold(query_matrix, item_matrix, bounds, options);
+        hits = threshold(query_matrix, items.matrix(), bounds, options);
     }
     return py::make_tuple(adopt(std::move(hits.indptr)), adopt(std::move(hits.ids)), adopt(std::move(hits.scores)));
 }
@@ -84,10 +87,24 @@ py::typing::Tuple<Int64Array, Int64Array, Float64Array> bind_threshold(
 }  // namespace
 
 void register_search(py::module_& module) {
+    py::class_<SearchReport>(module, "SearchReport", "What a search chose and did.")
+        .def(py::init<>())
+        .def_property_readonly("way", [](const SearchReport& r) { return std::string(r.way); })
+        .def_property_readonly("isa", [](const SearchReport& r) { return std::string(r.isa); })
+        .def_readonly("threads", &SearchReport::threads)
+        .def_readonly("block_rows", &SearchReport::block_rows)
+        .def_readonly("direct_cost", &SearchReport::direct_cost)
+        .def_readonly("f32_cost", &SearchReport::f32_cost)
+        .def_readonly("int8_cost", &SearchReport::int8_cost)
+        .def_property_readonly("hits", [](const SearchReport& r) { return r.hits.load(); })
+        .def_property_readonly("scored", [](const SearchReport& r) { return r.scored.load(); })
+        .def_readonly("scan_seconds", &SearchReport::scan_seconds)
+        .def_readonly("score_seconds", &SearchReport::score_seconds);
     module.def("topk", &bind_topk, py::arg("queries"), py::arg("items"), py::arg("k"), py::arg("thresholds"),
                py::arg("metric"), py::arg("exclude"), py::arg("allow"), py::arg("allow_ids"), py::arg("after"),
                py::arg("num_threads"), py::arg("scores").noconvert(), py::arg("ids").noconvert(),
-               py::arg("counts").noconvert(), "Write the best k items of each query into scores, ids and counts.");
+               py::arg("counts").noconvert(), py::arg("report") = py::none(),
+               "Write the best k items of each query into scores, ids and counts.");
     module.def("threshold", &bind_threshold, py::arg("queries"), py::arg("items"), py::arg("thresholds"),
                py::arg("metric"), py::arg("exclude"), py::arg("allow"), py::arg("allow_ids"), py::arg("after"),
                py::arg("num_threads"), "All items that reach their query's threshold: (indptr, ids, float64 scores).");

@@ -3,15 +3,25 @@
 #pragma once
 
 #include "scan/f32.hpp"
+#include "scan/int8.hpp"
 #include "score/kernels.hpp"
 
 namespace aigc_fast {
+
+// Nanoseconds of one core, for the planner; measured once on a server core, and only their proportions matter.
+struct KernelCosts {
+    double f32_multiply_add;   // in a full tile of the float32 scan
+    double int8_multiply_add;  // in a full tile of the int8 scan
+    double encode_element;     // of a row coded on the fly
+};
 
 struct Kernels {
     const char* isa;
     unsigned requires_features;
     const ScoreKernels* score;
     const F32ScanKernels* f32;
+    const Int8ScanKernels* int8;
+    KernelCosts costs;
 };
 
 // A search takes the table once and keeps it, so that a switch never mixes two within a call.

@@ -12,14 +12,9 @@
 #include <cstdint>
 
 #include "aigc_fast/aigc_fast.hpp"
+#include "scan/hit.hpp"
 
 namespace aigc_fast {
-
-struct Hit {
-    std::uint32_t row;    // in the block
-    std::uint32_t query;  // in the panel
-    float approx;
-};
 
 struct F32Block {
     const float* rows;

@@ -73,46 +73,47 @@ double finish_score(Metric metric, double dot, double norm_x, double norm_q, boo
     return as_f64 ? score : static_cast<double>(static_cast<float>(score));
 }
 
-void Scorer::operator()(const std::uint32_t* items, std::size_t count, const double* query, double query_norm,
+void Scorer::operator()(const std::uint32_t* rows, std::size_t count, const double* query, double query_norm,
                         Scratch& scratch, double* scores) const {
+    if (scored_ != nullptr) scored_->fetch_add(count, std::memory_order_relaxed);
     if (metric_ == Metric::pearson || !(items_.in_place_f32() || items_.in_place_f64())) {
-        for (std::size_t i = 0; i < count; ++i) scores[i] = score_converted(items[i], query, query_norm, scratch);
+        for (std::size_t i = 0; i < count; ++i) scores[i] = score_converted(rows[i], query, query_norm, scratch);
         return;
     }
     DotAndSquare pairs[kMostItems];
     double square_min = 0.0;
     double square_max = std::numeric_limits<double>::max();  // squares of finite float32 cannot overflow
     if (items_.in_place_f32()) {
-        const float* rows[kMostItems];
-        for (std::size_t i = 0; i < count; ++i) rows[i] = items_.in_place<float>(items[i]);
-        kernels_.pairs_f32(rows, count, query, items_.dim(), pairs);
+        const float* x[kMostItems];
+        for (std::size_t i = 0; i < count; ++i) x[i] = items_.in_place<float>(rows[i]);
+        kernels_.pairs_f32(x, count, query, items_.dim(), pairs);
     } else {
         square_min = kPlainSquareMin;
         square_max = kPlainSquareMax;
-        const double* rows[kMostItems];
-        for (std::size_t i = 0; i < count; ++i) rows[i] = items_.in_place<double>(items[i]);
-        kernels_.pairs_f64(rows, count, query, items_.dim(), pairs);
+        const double* x[kMostItems];
+        for (std::size_t i = 0; i < count; ++i) x[i] = items_.in_place<double>(rows[i]);
+        kernels_.pairs_f64(x, count, query, items_.dim(), pairs);
     }
     for (std::size_t i = 0; i < count; ++i) {
         const DotAndSquare& pair = pairs[i];
         const bool plain = pair.square >= square_min && pair.square <= square_max;  // false for NaN
         scores[i] = plain ? finish_score(metric_, pair.dot, std::sqrt(pair.square), query_norm, as_f64_)
-                          : score_converted(items[i], query, query_norm, scratch);
+                          : score_converted(rows[i], query, query_norm, scratch);
     }
 }
 
-double Scorer::score_converted(std::size_t item, const double* query, double query_norm, Scratch& scratch) const {
+double Scorer::score_converted(std::size_t row_index, const double* query, double query_norm, Scratch& scratch) const {
     scratch.reserve(items_.dim());
-    const CanonicalRow row = canonical_row(items_, item, metric_, kernels_, scratch.data());
+    const CanonicalRow row = canonical_row(items_, row_index, metric_, kernels_, scratch.data());
     if (!row.finite) return kNever;
     return finish_score(metric_, pair_f64(kernels_, scratch.data(), query, items_.dim()).dot, row.norm, query_norm,
                         as_f64_);
 }
 
-void Scorer::prefetch(std::size_t item) const {
+void Scorer::prefetch(std::size_t row) const {
     // The first lines; the hardware follows a row once it is being read.
-    const char* row = items_.in_place<char>(item);
-    for (std::size_t line = 0; line < 4; ++line) __builtin_prefetch(row + line * kCacheLine);
+    const char* x = items_.in_place<char>(row);
+    for (std::size_t line = 0; line < 4; ++line) __builtin_prefetch(x + line * kCacheLine);
 }
 
 }  // namespace aigc_fast

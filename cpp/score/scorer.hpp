@@ -1,6 +1,7 @@
 // The canonical score of one item row and one query row: the only number that this library returns.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -29,25 +30,32 @@ double finish_score(Metric metric, double dot, double norm_x, double norm_q, boo
 
 class Scorer {
   public:
-    Scorer(const RowReader& items, Metric metric, bool as_f64, const ScoreKernels& kernels)
-        : items_(items), metric_(metric), as_f64_(as_f64), kernels_(kernels) {}
+    // `ids` may be null: rows are then their own ids.
+    // `scored`, where given, counts the scores.
+    Scorer(const RowReader& items, const std::int64_t* ids, Metric metric, bool as_f64, const ScoreKernels& kernels,
+           std::atomic<std::uint64_t>* scored)
+        : items_(items), ids_(ids), metric_(metric), as_f64_(as_f64), kernels_(kernels), scored_(scored) {}
 
     using Scratch = AlignedArray<double>;          // one per thread; grows to a row
     static constexpr std::size_t kMostItems = 16;  // in one call
 
     // NaN for an item that may never be returned (NaN or infinity in its row, or a sum that overflows float64).
-    void operator()(const std::uint32_t* items, std::size_t count, const double* query, double query_norm,
+    void operator()(const std::uint32_t* rows, std::size_t count, const double* query, double query_norm,
                     Scratch& scratch, double* scores) const;
 
-    void prefetch(std::size_t item) const;
+    std::int64_t id(std::uint32_t row) const { return ids_ == nullptr ? row : ids_[row]; }
+
+    void prefetch(std::size_t row) const;
 
   private:
-    double score_converted(std::size_t item, const double* query, double query_norm, Scratch& scratch) const;
+    double score_converted(std::size_t row, const double* query, double query_norm, Scratch& scratch) const;
 
     const RowReader& items_;
+    const std::int64_t* ids_;
     Metric metric_;
     bool as_f64_;
     const ScoreKernels& kernels_;
+    std::atomic<std::uint64_t>* scored_;
 };
 
 // Collects the items of one query and scores them several at a time, their rows on the way from memory together.
@@ -57,17 +65,17 @@ class ScoreQueue {
         : scorer_(scorer), query_(query), query_norm_(query_norm), scratch_(scratch) {}
 
     template <class Sink>  // called with each Scored
-    void push(std::uint32_t item, Sink&& sink) {
-        scorer_.prefetch(item);
-        items_[count_++] = item;
+    void push(std::uint32_t row, Sink&& sink) {
+        scorer_.prefetch(row);
+        rows_[count_++] = row;
         if (count_ == Scorer::kMostItems) flush(sink);
     }
 
     template <class Sink>
     void flush(Sink&& sink) {
         double scores[Scorer::kMostItems];
-        scorer_(items_, count_, query_, query_norm_, scratch_, scores);
-        for (std::size_t i = 0; i < count_; ++i) sink(Scored{scores[i], items_[i]});
+        scorer_(rows_, count_, query_, query_norm_, scratch_, scores);
+        for (std::size_t i = 0; i < count_; ++i) sink(Scored{scores[i], scorer_.id(rows_[i]), rows_[i]});
         count_ = 0;
     }
 
@@ -76,7 +84,7 @@ class ScoreQueue {
     const double* query_;
     double query_norm_;
     Scorer::Scratch& scratch_;
-    std::uint32_t items_[Scorer::kMostItems];
+    std::uint32_t rows_[Scorer::kMostItems];
     std::size_t count_ = 0;
 };
 

@@ -1,19 +1,23 @@
 #include "search/plan.hpp"
 
 #include <algorithm>
-
-#include "scan/f32.hpp"
+#include <limits>
 
 namespace aigc_fast {
 namespace {
 
-// Costs in nanoseconds, measured on one AVX-512 core; only their proportions matter.
+// Costs in nanoseconds of one core; only their proportions matter.
 constexpr double kScorePerPair = 8.0;  // a canonical score, beside its elements: order, filter, cache misses
-constexpr double kScorePerElement = 0.10;
-constexpr double kScanPerElement = 0.008;  // a float32 multiply-add in a full register tile
-constexpr double kReadPerElement = 0.20;   // a float32 from memory, shared by all queries
-constexpr double kScanPerCall = 5000.0;    // panels, candidate buffers
+constexpr double kScorePerElement = 0.06;
+constexpr double kMeasurePerElement = 0.09;  // the norm of a float32 row
+constexpr double kReadPerByte = 0.05;        // from memory, shared by all queries
+constexpr double kScanPerCall = 5000.0;      // panels, candidate buffers
+constexpr double kF32Survivors = 2.0;        // candidates a query, as multiples of k
+constexpr double kInt8Survivors = 6.0;
 constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
+
+constexpr std::size_t kSampleStride = 16;
+constexpr std::size_t kSampleRows = 192;  // whole tiles of every scan
 
 // Blocks that leave room for the queries in a second-level cache; smaller ones where each row is read twice only.
 constexpr std::size_t kBlockBytes = 256u << 10;
@@ -31,23 +35,54 @@ double pairs_to_score(const Matrix& queries, const Matrix& items, const Filter& 
 
 }  // namespace
 
-Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options) {
+const char* name_of(Way way) { return way == Way::direct ? "direct" : way == Way::f32 ? "f32" : "int8"; }
+
+Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options, const Kernels& kernels) {
+    const auto query_count = static_cast<double>(queries.rows);
     const auto dim = static_cast<double>(items.cols);
-    const auto item_elements = static_cast<double>(items.rows) * dim;
-    const double direct = pairs_to_score(queries, items, options.filter) * (kScorePerPair + kScorePerElement * dim);
-    const double scan =
-        kScanPerCall + item_elements * std::max(kReadPerElement, static_cast<double>(queries.rows) * kScanPerElement);
+    const auto elements = static_cast<double>(items.rows) * dim;
+    const KernelCosts& costs = kernels.costs;
+    const double score = kScorePerPair + kScorePerElement * dim;
+    const double survivors = query_count * static_cast<double>(options.expected_hits) * score;
+
+    const double direct = pairs_to_score(queries, items, options.filter) * score;
+    const double f32 =
+        kScanPerCall + kF32Survivors * survivors +
+        elements * std::max(4.0 * kReadPerByte, kMeasurePerElement + query_count * costs.f32_multiply_add);
+    const double coding = options.codes != nullptr ? 0.0 : costs.encode_element;
+    const double reading = options.codes != nullptr ? kReadPerByte : 4.0 * kReadPerByte;
+    const bool codable = items.cols <= kMaxInt8Dim;
+    const double int8 = codable ? kScanPerCall + kInt8Survivors * survivors +
+                                      elements * std::max(reading, coding + query_count * costs.int8_multiply_add)
+                                : std::numeric_limits<double>::infinity();
+
     Plan plan{};
-    plan.direct = direct <= scan;
-    const double work = std::min(direct, scan);
+    const double work = std::min({direct, f32, int8});
+    plan.direct_cost = direct;
+    plan.f32_cost = f32;
+    plan.int8_cost = int8;
+    plan.way = work == direct ? Way::direct : work == int8 ? Way::int8 : Way::f32;
     const int most = options.num_threads > 0 ? options.num_threads : default_num_threads();
     plan.threads = static_cast<int>(std::clamp(work / kWorthAThread, 1.0, static_cast<double>(most)));
-    const std::size_t bytes = queries.rows <= kFewQueries ? kFewBlockBytes : kBlockBytes;
-    const std::size_t rows = bytes / (std::max<std::size_t>(items.cols, 1) * sizeof(float));
-    plan.block_rows = std::clamp<std::size_t>(rows / kScanTileRows, 1, 512) * kScanTileRows;
-    if (overrides_in_force.direct) plan.direct = *overrides_in_force.direct;
+    if (overrides_in_force.way) plan.way = *overrides_in_force.way;
     if (overrides_in_force.threads > 0) plan.threads = overrides_in_force.threads;
-    if (overrides_in_force.block_rows > 0) plan.block_rows = overrides_in_force.block_rows;
+
+    const std::size_t granule = plan.way == Way::int8 ? kCodeRows * kMaxInt8TileBlocks : kScanTileRows;
+    const std::size_t element_bytes = plan.way == Way::int8 ? 1 : sizeof(float);
+    const std::size_t bytes = queries.rows <= kFewQueries && plan.way == Way::f32 ? kFewBlockBytes : kBlockBytes;
+    const std::size_t rows = bytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
+    plan.block_rows = std::clamp<std::size_t>(rows / granule, 1, 8192 / granule) * granule;
+    // A sample pays where hits are what a scan spends its time on: several queries, and many more items than results.
+    plan.sample_rows = std::min(plan.block_rows, kSampleRows);
+    if (queries.rows > kFewQueries && options.expected_hits > 0 &&
+        items.rows >= kSampleStride * std::max<std::size_t>(8 * plan.sample_rows, 2 * options.expected_hits))
+        plan.sample_stride = kSampleStride;
+    if (overrides_in_force.sample_stride > 0) plan.sample_stride = overrides_in_force.sample_stride;
+    if (overrides_in_force.block_rows > 0)
+        plan.block_rows = plan.way == Way::int8
+                              ? (overrides_in_force.block_rows + kCodeRows - 1) / kCodeRows * kCodeRows
+                              : overrides_in_force.block_rows;
+    plan.sample_rows = std::min(plan.sample_rows, plan.block_rows);
     return plan;
 }
 

@@ -5,23 +5,38 @@
 #include <optional>
 
 #include "aigc_fast/aigc_fast.hpp"
+#include "dispatch/kernels.hpp"
 
 namespace aigc_fast {
 
+enum class Way {
+    direct,  // score the allowed items canonically, without a scan
+    f32,     // scan float32 rows
+    int8,    // scan int8 codes: the index's, or made on the fly
+};
+
+const char* name_of(Way way);
+
 struct Plan {
-    bool direct;  // score the allowed items canonically, without a scan
+    Way way;
+    double direct_cost;  // estimates, nanoseconds of one core
+    double f32_cost;
+    double int8_cost;
     int threads;
-    std::size_t block_rows;  // rows scanned at a time: as many as stay in cache
+    std::size_t block_rows;     // rows scanned at a time: as many as stay in cache
+    std::size_t sample_stride;  // one in so many blocks is looked at beforehand, to guess cutoffs; 0: none
+    std::size_t sample_rows;    // of a sampled block
 };
 
 // For tests: makes small inputs take the ways of large ones. 0 and nullopt leave the choice to the planner.
 struct PlanOverride {
-    std::optional<bool> direct;
+    std::optional<Way> way;
     int threads = 0;
-    std::size_t block_rows = 0;  // any number; the last tile of a block may be short
+    std::size_t sample_stride = 0;
+    std::size_t block_rows = 0;  // rounded up to what the scan needs
 };
 void override_plan(const PlanOverride& overrides);
 
-Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options);
+Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options, const Kernels& kernels);
 
 }  // namespace aigc_fast

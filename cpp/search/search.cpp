@@ -1,6 +1,8 @@
 // The driver: plan -> scan -> candidates -> score -> order. A scan proposes, the canonical score decides.
 #include <algorithm>
-#include <cmath>
+#include <chrono>
+#include <numeric>
+#include <type_traits>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -12,6 +14,8 @@
 #include "base/thread_pool.hpp"
 #include "dispatch/kernels.hpp"
 #include "score/scorer.hpp"
+#include "search/f32_scanner.hpp"
+#include "search/int8_scanner.hpp"
 #include "search/plan.hpp"
 #include "search/query_group.hpp"
 #include "select/filter.hpp"
@@ -21,21 +25,21 @@
 namespace aigc_fast {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr std::size_t kHits = 2048;         // hits between two looks at the cutoffs; at least one tile's
+constexpr std::size_t kHits = 2048;         // most hits between two looks at the cutoffs; at least one tile's
 constexpr std::size_t kTasksPerThread = 8;  // so that no thread waits long for the last one
-static_assert(kHits >= kScanTileRows * kMaxPanelWidth);
+static_assert(kHits >= kScanTileRows * kMaxPanelWidth && kHits >= kInt8Panel * kMaxInt8TileBlocks * kCodeRows);
 
 // What every search shares.
 struct Search {
     Search(const Matrix& queries, const Matrix& items, const double* thresholds, const SearchOptions& options)
         : kernels(active_kernels()),
-          plan(make_plan(queries, items, options)),
+          plan(make_plan(queries, items, options, kernels)),
           queries(queries),
           items(items),
           options(options),
-          filter(options.filter, thresholds, items.rows, !plan.direct),
-          scorer(this->items, options.metric, scores_are_f64(queries, items), *kernels.score) {
+          filter(options.filter, thresholds, items.rows, plan.way != Way::direct),
+          scorer(this->items, options.ids, options.metric, scores_are_f64(queries, items), *kernels.score,
+                 options.report == nullptr ? nullptr : &options.report->scored) {
         if (items.rows > std::numeric_limits<std::uint32_t>::max())
             throw std::invalid_argument("items must have fewer than 2^32 rows, got " + std::to_string(items.rows));
     }
@@ -62,7 +66,8 @@ void score_directly(const Search& search, const QueryGroup& group, Selector& sel
         };
         ScoreQueue queue(search.scorer, group.row(q), group.norm(q), scratch[worker]);
         const auto consider = [&](std::int64_t item) {
-            if (search.filter.item_allowed(query, item)) queue.push(static_cast<std::uint32_t>(item), add);
+            const auto row = static_cast<std::uint32_t>(item);
+            if (search.filter.row_allowed(query, row)) queue.push(row, add);
         };
         if (!group.valid(q)) {
             // A query that is not finite gets an empty row.
@@ -75,112 +80,170 @@ void score_directly(const Search& search, const QueryGroup& group, Selector& sel
             for (std::size_t item = 0; item < search.items.rows(); ++item) consider(static_cast<std::int64_t>(item));
         }
         queue.flush(add);
-        selector.write(query, std::move(results));
+        selector.write(query, results.sorted());
     });
 }
 
-// A scanning thread's own memory.
-struct ScanWorker {
-    ScanWorker(std::size_t block_rows, std::size_t dim, bool in_place)
-        : hits(kHits), scale(block_rows), slack(block_rows), converted(in_place ? 0 : block_rows * dim) {}
-    AlignedArray<Hit> hits;
-    AlignedArray<float> scale;
-    AlignedArray<float> slack;
-    AlignedArray<float> converted;
-};
-
-// Hands the hits of one scan step to the selector, with their bounds.
-template <class Selector>
-void offer_hits(const Search& search, const QueryGroup& group, const F32Block& block, std::size_t first_row,
-                std::size_t first_query, const Hit* hits, std::size_t count, std::size_t worker, Selector& selector) {
-    for (std::size_t i = 0; i < count; ++i) {
-        const Hit& hit = hits[i];
-        const std::size_t q = first_query + hit.query;
-        const float slack = block.slack[hit.row];
-        if (std::isnan(slack) || !group.valid(q)) continue;  // a row or a query that is not finite
-        const std::size_t item = first_row + hit.row;
-        if (!search.filter.item_allowed(group.index(q), static_cast<std::int64_t>(item))) continue;
-        const float allowance = group.epsilon(q) * slack;
-        const bool bounded = allowance < kInfinity;  // false for NaN: an infinite epsilon on a zero row
-        selector.offer(worker, q, static_cast<std::uint32_t>(item), bounded ? hit.approx - allowance : -kInfinity,
-                       bounded ? hit.approx + allowance : kInfinity);
-    }
-}
-
-// Rows [begin, end), at most a block of them, against panels [panel, panel_end).
-template <class Selector>
-void scan_block(const Search& search, const QueryGroup& group, std::size_t begin, std::size_t end, std::size_t panel,
-                std::size_t panel_end, std::size_t worker_index, ScanWorker& worker, Selector& selector) {
-    const F32ScanKernels& kernels = *search.kernels.f32;
-    const std::size_t dim = search.items.dim();
-    F32Block block{};
-    block.count = end - begin;
-    block.dim = dim;
-    block.scale = worker.scale.data();
-    block.slack = worker.slack.data();
-    if (search.items.in_place_f32()) {
-        block.rows = search.items.in_place<float>(begin);
-        block.stride = search.items.row_stride_bytes() / static_cast<std::ptrdiff_t>(sizeof(float));
-        if (block.stride == static_cast<std::ptrdiff_t>(dim)) block.prefetch_bytes = block.count * dim * sizeof(float);
-    } else {
-        for (std::size_t i = 0; i < block.count; ++i)
-            search.items.copy_f32(begin + i, worker.converted.data() + i * dim);
-        block.rows = worker.converted.data();
-        block.stride = static_cast<std::ptrdiff_t>(dim);
-    }
-    kernels.measure(block, search.options.metric, worker.scale.data(), worker.slack.data());
-    const auto scan = group.few() ? kernels.scan_few : kernels.scan_panel;
+// Rows [begin, end), a block of them, against panels [panel, panel_end) of queries.
+template <class Scanner, class Selector>
+void scan_block(const Search& search, const QueryGroup& group, const Scanner& scanner, std::size_t begin,
+                std::size_t end, std::size_t panel, std::size_t panel_end, std::size_t worker_index,
+                typename Scanner::Worker& worker, Hit* hits, Selector& selector) {
+    const auto offer = [&](std::size_t query, std::size_t row, const Bounds& bounds) {
+        const auto item = static_cast<std::uint32_t>(begin + row);
+        if (search.filter.row_allowed(group.index(query), item)) selector.offer(worker_index, query, item, bounds);
+    };
+    scanner.load(worker, begin, end);
+    std::uint64_t all_hits = 0;
+    const auto panel_start = [&](std::size_t p) {
+        return p == scanner.panels() ? group.count() : scanner.panel_begin(p);
+    };
+    const std::size_t first_query = panel_start(panel);
+    const std::size_t last_query = panel_start(panel_end);
     for (; panel < panel_end; ++panel) {
-        const F32Queries queries = group.panel(panel, selector.cutoffs(worker_index));
-        for (std::size_t row = 0; row < block.count;) {
-            std::size_t hits = 0;
-            row = scan(block, queries, row, worker.hits.data(), kHits, &hits);
-            offer_hits(search, group, block, begin, group.panel_begin(panel), worker.hits.data(), hits, worker_index,
-                       selector);
+        // Few enough that the first rows, which all are hits, do not go on for long before they raise the cutoffs.
+        const std::size_t most_hits = std::clamp<std::size_t>(2 * scanner.tile_hits(panel), 128, kHits);
+        for (std::size_t row = 0; row < end - begin;) {
+            std::size_t count = 0;
+            const float* cutoffs = selector.cutoffs(worker_index, panel_start(panel), panel_start(panel + 1));
+            row = scanner.scan(worker, panel, cutoffs, row, hits, most_hits, &count);
+            all_hits += count;
+            for (std::size_t i = 0; i < count; ++i) {
+                const std::size_t query = scanner.panel_begin(panel) + hits[i].query;
+                Bounds bounds;
+                if (group.valid(query) && scanner.bounds(worker, query, hits[i], &bounds))
+                    offer(query, hits[i].row, bounds);
+            }
         }
     }
+    for (const std::uint32_t row : worker.unbounded)
+        for (std::size_t query = first_query; query < last_query; ++query)
+            if (group.valid(query)) offer(query, row, kUnbounded);
+    if (search.options.report != nullptr) search.options.report->hits.fetch_add(all_hits, std::memory_order_relaxed);
 }
 
-template <class Selector>
-void scan_and_score(const Search& search, const QueryGroup& group, Selector& selector) {
-    const auto threads = static_cast<std::size_t>(search.plan.threads);
-    const std::size_t block_rows = std::min(search.plan.block_rows, search.items.rows());
-    const std::size_t blocks = (search.items.rows() + block_rows - 1) / block_rows;
-    const std::size_t wanted = threads == 1 ? 1 : threads * kTasksPerThread;
+// What the scanning threads of one group of queries own.
+template <class Scanner>
+struct ScanThreads {
+    ScanThreads(const Scanner& scanner, std::size_t threads, std::size_t block_rows) : scratch(threads) {
+        for (std::size_t i = 0; i < threads; ++i) {
+            workers.push_back(scanner.worker(block_rows));
+            hits.emplace_back(kHits);
+        }
+    }
+    std::vector<typename Scanner::Worker> workers;
+    std::vector<AlignedArray<Hit>> hits;
+    std::vector<Scorer::Scratch> scratch;
+};
+
+// Scans one in `stride` blocks of all items.
+template <class Scanner, class Selector>
+void scan_items(const Search& search, const QueryGroup& group, const Scanner& scanner, std::size_t block_rows,
+                std::size_t stride, ScanThreads<Scanner>& threads, Selector& selector) {
+    const std::size_t rows = search.items.rows();
+    const std::size_t blocks = ((rows + block_rows - 1) / block_rows + stride - 1) / stride;
+    const std::size_t wanted = threads.workers.size() == 1 ? 1 : threads.workers.size() * kTasksPerThread;
     // Tasks are runs of blocks; where there are few blocks, each is shared out by panels of queries as well.
     const std::size_t runs = std::min(blocks, wanted);
-    const std::size_t panel_runs = std::min(group.panels(), (wanted + runs - 1) / runs);
-
-    selector.begin(group, threads);
-    std::vector<ScanWorker> workers;
-    for (std::size_t i = 0; i < threads; ++i)
-        workers.emplace_back(block_rows, search.items.dim(), search.items.in_place_f32());
+    const std::size_t panel_runs = std::min(scanner.panels(), (wanted + runs - 1) / runs);
     parallel_for(runs * panel_runs, search.plan.threads, [&](std::size_t task, std::size_t worker) {
         const std::size_t run = task / panel_runs;
         const std::size_t panel_run = task % panel_runs;
-        const std::size_t panel = group.panels() * panel_run / panel_runs;
-        const std::size_t panel_end = group.panels() * (panel_run + 1) / panel_runs;
-        for (std::size_t block = blocks * run / runs; block < blocks * (run + 1) / runs; ++block)
-            scan_block(search, group, block * block_rows, std::min((block + 1) * block_rows, search.items.rows()),
-                       panel, panel_end, worker, workers[worker], selector);
+        const std::size_t panel = scanner.panels() * panel_run / panel_runs;
+        const std::size_t panel_end = scanner.panels() * (panel_run + 1) / panel_runs;
+        for (std::size_t block = blocks * run / runs; block < blocks * (run + 1) / runs; ++block) {
+            const std::size_t begin = block * stride * block_rows;
+            scan_block(search, group, scanner, begin, std::min(begin + block_rows, rows), panel, panel_end, worker,
+                       threads.workers[worker], threads.hits[worker].data(), selector);
+        }
     });
-    std::vector<Scorer::Scratch> scratch(threads);
-    parallel_for(group.count(), search.plan.threads,
-                 [&](std::size_t q, std::size_t worker) { selector.finish(q, scratch[worker]); });
+}
+
+// Cutoffs that are probably valid and not far below the k-th score, from a sample of the items. With them the scan finds
+// few rows to look at from its first block on.
+template <class Scanner>
+std::vector<float> guess_cutoffs(const Search& search, const QueryGroup& group, const Scanner& scanner,
+                                 ScanThreads<Scanner>& threads, const TopKSelector& selector) {
+    const std::size_t stride = search.plan.sample_stride;
+    TopKSelector probe = selector.probe(stride, search.items.rows());
+    probe.begin(group, threads.workers.size());
+    scan_items(search, group, scanner, search.plan.sample_rows, stride, threads, probe);
+    std::vector<float> guesses(group.count());
+    parallel_for(group.count(), search.plan.threads, [&](std::size_t q, std::size_t worker) {
+        guesses[q] = probe.last_score(q, threads.scratch[worker]);
+    });
+    return guesses;
+}
+
+// Returns the queries for which a guess was too high.
+template <class Scanner, class Selector>
+std::vector<std::size_t> scan_and_score(const Search& search, const QueryGroup& group, const Scanner& scanner, bool guess,
+                                        Selector& selector) {
+    const auto started = std::chrono::steady_clock::now();
+    ScanThreads<Scanner> threads(scanner, static_cast<std::size_t>(search.plan.threads), search.plan.block_rows);
+    if constexpr (std::is_same_v<Selector, TopKSelector>)
+        selector.begin(group, threads.workers.size(),
+                       guess ? guess_cutoffs(search, group, scanner, threads, selector) : std::vector<float>{});
+    else
+        selector.begin(group, threads.workers.size());
+    scan_items(search, group, scanner, search.plan.block_rows, 1, threads, selector);
+    const auto scanned = std::chrono::steady_clock::now();
+    std::vector<std::uint8_t> finished(group.count());
+    parallel_for(group.count(), search.plan.threads, [&](std::size_t q, std::size_t worker) {
+        finished[q] = selector.finish(q, threads.scratch[worker]);
+    });
+    if (SearchReport* report = search.options.report; report != nullptr) {
+        using Seconds = std::chrono::duration<double>;
+        report->scan_seconds += Seconds(scanned - started).count();
+        report->score_seconds += Seconds(std::chrono::steady_clock::now() - scanned).count();
+    }
+    std::vector<std::size_t> failed;
+    for (std::size_t q = 0; q < group.count(); ++q)
+        if (!finished[q]) failed.push_back(group.index(q));
+    return failed;
+}
+
+// One way of searching a group; returns the queries to search once more, without guesses.
+template <class Selector>
+std::vector<std::size_t> search_group(const Search& search, const QueryGroup& group, bool guess, Selector& selector) {
+    const Metric metric = search.options.metric;
+    const int threads = search.plan.threads;
+    if (search.plan.way == Way::direct) {
+        score_directly(search, group, selector);
+        return {};
+    }
+    if (search.plan.way == Way::f32)
+        return scan_and_score(search, group, F32Scanner(group, search.items, metric, *search.kernels.f32, threads), guess,
+                              selector);
+    return scan_and_score(
+        search, group, Int8Scanner(group, search.items, metric, search.kernels, search.options.codes, threads), guess,
+        selector);
 }
 
 template <class Selector>
 void run(const Search& search, Selector& selector) {
     const std::size_t query_count = search.queries.rows();
     const std::size_t group_size = selector.group_size();
+    if (SearchReport* report = search.options.report; report != nullptr) {
+        report->way = name_of(search.plan.way);
+        report->isa = search.kernels.isa;
+        report->threads = search.plan.threads;
+        report->block_rows = search.plan.block_rows;
+        report->direct_cost = search.plan.direct_cost;
+        report->f32_cost = search.plan.f32_cost;
+        report->int8_cost = search.plan.int8_cost;
+    }
+    const auto group_of = [&](std::vector<std::size_t> indices) {
+        return QueryGroup(search.queries, std::move(indices), search.options.metric, *search.kernels.score,
+                          search.plan.threads);
+    };
     for (std::size_t begin = 0; begin < query_count; begin += group_size) {
         if (begin > 0 && search.options.checkpoint) search.options.checkpoint();
-        const QueryGroup group(search.queries, begin, std::min(group_size, query_count - begin), search.options.metric,
-                               search.kernels, !search.plan.direct, search.plan.threads);
-        if (search.plan.direct)
-            score_directly(search, group, selector);
-        else
-            scan_and_score(search, group, selector);
+        std::vector<std::size_t> indices(std::min(group_size, query_count - begin));
+        std::iota(indices.begin(), indices.end(), begin);
+        const std::vector<std::size_t> again =
+            search_group(search, group_of(std::move(indices)), search.plan.sample_stride > 1, selector);
+        if (!again.empty()) search_group(search, group_of(again), false, selector);
     }
 }
 

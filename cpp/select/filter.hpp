@@ -13,7 +13,7 @@ namespace aigc_fast {
 
 class ResultFilter {
   public:
-    // `mark_allowed` prepares for asking about single items (scans); a direct search walks the shared list itself.
+    // `mark_allowed` prepares for asking about single rows (scans); a direct search walks the shared list itself.
     ResultFilter(const Filter& filter, const double* thresholds, std::size_t item_count, bool mark_allowed)
         : filter_(filter), thresholds_(thresholds) {
         if (filter.allow_ids == nullptr || !mark_allowed) return;
@@ -22,17 +22,21 @@ class ResultFilter {
             allowed_[static_cast<std::size_t>(filter.allow_ids[i])] = true;
     }
 
-    // By id alone. The cost is paid for candidates only, never for every item.
-    bool item_allowed(std::size_t query, std::int64_t item) const {
-        if (!allowed_.empty() && !allowed_[static_cast<std::size_t>(item)]) return false;
-        if (filter_.exclude.indptr != nullptr && contains(filter_.exclude, query, item)) return false;
-        return filter_.allow.indptr == nullptr || contains(filter_.allow, query, item);
+    // By row alone. The cost is paid for candidates only, never for every item.
+    bool row_allowed(std::size_t query, std::uint32_t row) const {
+        // Rows may be removed while we look; whatever we read, what was removed after our version is still ours.
+        if (filter_.removed_at != nullptr &&
+            __atomic_load_n(filter_.removed_at + row, __ATOMIC_RELAXED) <= filter_.version)
+            return false;
+        if (!allowed_.empty() && !allowed_[row]) return false;
+        if (filter_.exclude.indptr != nullptr && contains(filter_.exclude, query, row)) return false;
+        return filter_.allow.indptr == nullptr || contains(filter_.allow, query, row);
     }
 
     // By canonical score.
     bool score_allowed(std::size_t query, const Scored& result) const {
         if (!(result.score >= threshold(query))) return false;  // NaN: never returned
-        return !paged() || comes_before({filter_.after_score[query], filter_.after_id[query]}, result);
+        return !paged() || comes_before({filter_.after_score[query], filter_.after_id[query], 0}, result);
     }
 
     double threshold(std::size_t query) const {
@@ -42,8 +46,8 @@ class ResultFilter {
     double page_end_score(std::size_t query) const { return filter_.after_score[query]; }
 
   private:
-    static bool contains(const IdLists& lists, std::size_t query, std::int64_t item) {
-        return std::binary_search(lists.ids + lists.indptr[query], lists.ids + lists.indptr[query + 1], item);
+    static bool contains(const IdLists& lists, std::size_t query, std::int64_t row) {
+        return std::binary_search(lists.ids + lists.indptr[query], lists.ids + lists.indptr[query + 1], row);
     }
 
     const Filter& filter_;

@@ -13,6 +13,7 @@ namespace aigc_fast {
 struct Scored {
     double score;
     std::int64_t id;
+    std::uint32_t row;  // where the item is; equal to id where rows have no ids of their own
 };
 
 inline bool comes_before(const Scored& a, const Scored& b) {
@@ -46,7 +47,7 @@ class BestK {
     }
 
     std::size_t k_;
-    Scored last_kept_{-std::numeric_limits<double>::infinity(), std::numeric_limits<std::int64_t>::max()};
+    Scored last_kept_{-std::numeric_limits<double>::infinity(), std::numeric_limits<std::int64_t>::max(), 0};
     std::vector<Scored> results_;
 };
 

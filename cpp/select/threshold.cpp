@@ -8,7 +8,7 @@ namespace aigc_fast {
 
 void ThresholdSelector::begin(const QueryGroup& group, std::size_t workers) {
     group_ = &group;
-    const std::size_t count = group.padded_count();
+    const std::size_t count = group.count() + kCutoffPadding;
     cutoffs_.reserve(count);
     std::fill_n(cutoffs_.data(), count, std::numeric_limits<float>::infinity());
     for (std::size_t q = 0; q < group.count(); ++q)
@@ -17,20 +17,21 @@ void ThresholdSelector::begin(const QueryGroup& group, std::size_t workers) {
     for (Worker& worker : workers_) worker.hits.resize(group.count());
 }
 
-void ThresholdSelector::offer(std::size_t worker_index, std::size_t query, std::uint32_t item, float, float) {
+void ThresholdSelector::offer(std::size_t worker_index, std::size_t query, std::uint32_t row, Bounds) {
     Worker& worker = workers_[worker_index];
-    Scored result{0.0, item};
-    scorer_(&item, 1, group_->row(query), group_->norm(query), worker.row, &result.score);
+    Scored result{0.0, scorer_.id(row), row};
+    scorer_(&row, 1, group_->row(query), group_->norm(query), worker.row, &result.score);
     if (filter_.score_allowed(group_->index(query), result)) worker.hits[query].push_back(result);
 }
 
-void ThresholdSelector::finish(std::size_t query, Scorer::Scratch&) {
+bool ThresholdSelector::finish(std::size_t query, Scorer::Scratch&) {
     All results;
     for (Worker& worker : workers_) {
         for (const Scored& hit : worker.hits[query]) results.add(hit);
         worker.hits[query] = {};
     }
-    write(group_->index(query), std::move(results));
+    write(group_->index(query), results.sorted());
+    return true;
 }
 
 ThresholdHits ThresholdSelector::take() {

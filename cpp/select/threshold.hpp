@@ -4,10 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "base/aligned.hpp"
 #include "score/scorer.hpp"
+#include "search/bounds.hpp"
 #include "search/query_group.hpp"
 #include "select/filter.hpp"
 #include "select/order.hpp"
@@ -22,11 +24,11 @@ class ThresholdSelector {
     std::size_t group_size() const { return 256; }  // hits of one group are held twice
 
     void begin(const QueryGroup& group, std::size_t workers);
-    const float* cutoffs(std::size_t) const { return cutoffs_.data(); }
-    void offer(std::size_t worker, std::size_t query, std::uint32_t item, float lower, float upper);
-    void finish(std::size_t query, Scorer::Scratch& scratch);
+    const float* cutoffs(std::size_t, std::size_t, std::size_t) const { return cutoffs_.data(); }
+    void offer(std::size_t worker, std::size_t query, std::uint32_t row, Bounds bounds);
+    bool finish(std::size_t query, Scorer::Scratch& scratch);  // always true: nothing was guessed
     static All collector() { return {}; }
-    void write(std::size_t query_index, All results) { results_[query_index] = results.sorted(); }
+    void write(std::size_t query_index, std::vector<Scored> sorted) { results_[query_index] = std::move(sorted); }
 
     ThresholdHits take();
 

@@ -2,12 +2,14 @@
 // best: an item stays while its upper bound reaches the k-th largest lower bound seen. Only they are scored.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "base/aligned.hpp"
 #include "score/scorer.hpp"
+#include "search/bounds.hpp"
 #include "search/query_group.hpp"
 #include "select/filter.hpp"
 #include "select/order.hpp"
@@ -29,39 +31,51 @@ class TopKSelector {
     // How many queries to search at a time, so that the candidates of all threads stay in cache and memory is bounded.
     std::size_t group_size() const;
 
-    // A new group of queries; `workers` threads will offer candidates.
-    void begin(const QueryGroup& group, std::size_t workers);
+    // A new group of queries; `workers` threads will offer candidates. `guesses` (one a query, in scan units, or empty)
+    // are cutoffs that are probably valid: finish() tells whether they were.
+    void begin(const QueryGroup& group, std::size_t workers, const std::vector<float>& guesses = {});
 
-    // The calling thread's cutoffs in scan units, one a query: a scan may skip what is certainly below.
-    const float* cutoffs(std::size_t worker) const { return workers_[worker].cutoffs.data(); }
+    // The thread's cutoffs in scan units, one a query, those of [begin, end) raised to what all threads know: a scan
+    // may skip what is certainly below.
+    const float* cutoffs(std::size_t worker, std::size_t begin, std::size_t end);
 
-    // An item whose score (in scan units) lies in [lower, upper] and that the filter allows.
-    void offer(std::size_t worker, std::size_t query, std::uint32_t item, float lower, float upper);
+    // An item whose score lies within these bounds and that the filter allows.
+    void offer(std::size_t worker, std::size_t query, std::uint32_t row, Bounds bounds);
 
-    // After the scan: scores what is left of all threads' candidates.
-    void finish(std::size_t query, Scorer::Scratch& scratch);
+    // After the scan: scores what is left of all threads' candidates. False, and nothing written, where a guess was too
+    // high.
+    bool finish(std::size_t query, Scorer::Scratch& scratch);
+
+    // A selector for a sample of one in `stride` items, whose last result is a good guess for a cutoff: a little below
+    // the k-th score of all items, most probably.
+    TopKSelector probe(std::size_t stride, std::size_t item_count) const;
+    float last_score(std::size_t query, Scorer::Scratch& scratch);
 
     // For searches that score without a scan: collects a query's results and writes them.
     BestK collector() const { return BestK(k_); }
-    void write(std::size_t query_index, BestK results) const;
+    void write(std::size_t query_index, const std::vector<Scored>& sorted) const;
 
   private:
     struct Candidate {
         float lower;
         float upper;
-        std::uint32_t item;
+        std::uint32_t row;
+        bool scored;  // lower and upper enclose the canonical score as tightly as float32 can
     };
     struct Worker {
         AlignedArray<float> cutoffs;
         AlignedArray<std::uint32_t> counts;
         AlignedArray<Candidate> candidates;  // capacity_ slots a query
-        std::vector<float> bounds;           // scratch for the k-th lower bound
         Scorer::Scratch row;
     };
 
     // Makes room: by bounds, and where they cannot tell enough candidates apart (ties), by canonical scores.
     void compact(Worker& worker, std::size_t query);
-    void resolve(Worker& worker, std::size_t query);
+    Candidate scored_candidate(std::size_t query, const Scored& result) const;
+    // Replaces the bounds of candidates by their canonical scores; false where one turned out not to be wanted.
+    bool score_in_place(std::size_t query, Candidate* candidates, std::size_t count, Scorer::Scratch& row) const;
+    std::vector<Candidate> merged(std::size_t query) const;
+    void raise_cutoff(Worker& worker, std::size_t query, float cutoff);
     BestK score(std::size_t query, const Candidate* candidates, std::size_t count, Scorer::Scratch& row) const;
 
     std::size_t k_;
@@ -71,6 +85,8 @@ class TopKSelector {
     Output output_;
     const QueryGroup* group_ = nullptr;
     std::vector<Worker> workers_;
+    std::vector<std::atomic<float>> shared_cutoffs_;
+    std::vector<float> guesses_;
 };
 
 }  // namespace aigc_fast

@@ -12,6 +12,8 @@ from types import ModuleType
 from aigc_fast._core import available_isas, get_num_threads, isa, set_num_threads
 from aigc_fast._version import __version__
 from aigc_fast.errors import MissingExtraError
+from aigc_fast.graph import knn_graph
+from aigc_fast.index import CosineIndex
 from aigc_fast.similarity import (
     ThresholdHits,
     TopK,
@@ -22,6 +24,7 @@ from aigc_fast.similarity import (
 )
 
 __all__ = [
+    "CosineIndex",
     "MissingExtraError",
     "ThresholdHits",
     "TopK",
@@ -32,6 +35,7 @@ __all__ = [
     "cosine_topk",
     "get_num_threads",
     "isa",
+    "knn_graph",
     "normalize",
     "set_num_threads",
 ]

@@ -10,6 +10,10 @@ import numpy
 import numpy.typing
 
 __all__: list[str] = [
+    "ItemCodes",
+    "ItemSet",
+    "MAX_CODED_COLUMNS",
+    "SearchReport",
     "available_isas",
     "get_num_threads",
     "isa",
@@ -21,6 +25,85 @@ __all__: list[str] = [
     "threshold",
     "topk",
 ]
+
+class ItemCodes:
+    """
+    int8 codes of rows, with the bounds that keep scans exact.
+    """
+    @staticmethod
+    def encode(rows: numpy.ndarray, metric: str, num_threads: typing.SupportsInt | typing.SupportsIndex) -> ItemCodes:
+        """
+        Encode rows, in the space with the smallest residuals on a sample.
+        """
+    def __init__(
+        self,
+        rows: typing.SupportsInt | typing.SupportsIndex,
+        dim: typing.SupportsInt | typing.SupportsIndex,
+        metric: str,
+        mean: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None,
+        rotated: bool,
+        codes: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+        scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+        residual: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+        reach: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+        kinds: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+    ) -> None:
+        """
+        Codes from stored arrays.
+        """
+    def arrays(self) -> dict[str, numpy.ndarray]:
+        """
+        The arrays, by name; mean only where the space is centred.
+        """
+    @property
+    def rotated(self) -> bool:
+        """
+        Whether the code space is rotated.
+        """
+
+class ItemSet:
+    """
+    Rows, and what an index knows of them.
+    """
+    @typing.overload
+    def __init__(self, rows: numpy.ndarray) -> None: ...
+    @typing.overload
+    def __init__(
+        self,
+        rows: numpy.ndarray,
+        ids: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None,
+        codes: ItemCodes | None,
+        removed_at: typing.Annotated[numpy.typing.ArrayLike, numpy.uint32] | None,
+        version: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+
+class SearchReport:
+    """
+    What a search chose and did.
+    """
+    def __init__(self) -> None: ...
+    @property
+    def block_rows(self) -> int: ...
+    @property
+    def direct_cost(self) -> float: ...
+    @property
+    def f32_cost(self) -> float: ...
+    @property
+    def hits(self) -> int: ...
+    @property
+    def int8_cost(self) -> float: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def scan_seconds(self) -> float: ...
+    @property
+    def score_seconds(self) -> float: ...
+    @property
+    def scored(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def way(self) -> str: ...
 
 def available_isas() -> list[str]:
     """
@@ -48,12 +131,12 @@ def normalize(
     """
 
 def override_plan(
-    direct: bool | None = None,
+    way: str | None = None,
     threads: typing.SupportsInt | typing.SupportsIndex = 0,
     block_rows: typing.SupportsInt | typing.SupportsIndex = 0,
 ) -> None:
     """
-    For tests: make small inputs take the ways of large ones; without arguments, let the planner choose again.
+    For tests: make small inputs take the ways of large ones ('direct', 'f32', 'int8'); without arguments, let the planner choose again.
     """
 
 def set_isa(name: str) -> None:
@@ -79,7 +162,7 @@ def similarity(
 
 def threshold(
     queries: numpy.ndarray,
-    items: numpy.ndarray,
+    items: ItemSet,
     thresholds: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
     metric: str,
     exclude: tuple[
@@ -103,7 +186,7 @@ def threshold(
 
 def topk(
     queries: numpy.ndarray,
-    items: numpy.ndarray,
+    items: ItemSet,
     k: typing.SupportsInt | typing.SupportsIndex,
     thresholds: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
     metric: str,
@@ -124,7 +207,10 @@ def topk(
     scores: numpy.ndarray,
     ids: numpy.typing.NDArray[numpy.int64],
     counts: numpy.typing.NDArray[numpy.int64],
+    report: SearchReport | None = None,
 ) -> None:
     """
     Write the best k items of each query into scores, ids and counts.
     """
+
+MAX_CODED_COLUMNS: int = 32768

@@ -98,8 +98,11 @@ def _kernel_dtype(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     dtype = array.dtype
     if isinstance(array, _BFloat16Bits):
         return array.view(np.ndarray)
+    if not dtype.isnative:
+        array = array.astype(dtype.newbyteorder("="))
+        dtype = array.dtype
     if dtype in _DIRECT:
-        return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
+        return array
     if dtype.name == "bfloat16":  # the ml_dtypes package's type
         return array.view(np.uint16)
     if dtype in _EXACT_IN_FLOAT32:
@@ -137,18 +140,22 @@ def per_query(values: object, name: str, query_count: int, dtype: type[np.float6
     return result
 
 
-def id_lists(lists: object, name: str, query_count: int, item_count: int) -> IdLists:
-    """Per-query id lists, from a SciPy sparse matrix (its pattern) or an ``(indptr, ids)`` pair, sorted by row."""
+def id_lists(lists: object, name: str, query_count: int, item_count: int | None) -> IdLists:
+    """Per-query id lists, from a SciPy sparse matrix (its pattern) or an ``(indptr, ids)`` pair, sorted by row.
+
+    ``item_count=None`` takes any ids that are not negative.
+    """
     if hasattr(lists, "tocsr"):
         csr = lists.tocsr()
-        if csr.shape != (query_count, item_count):
-            raise ValueError(f"{name} must have shape ({query_count}, {item_count}), got {csr.shape}")
+        if csr.shape[0] != query_count or item_count not in (None, csr.shape[1]):
+            columns = "any number" if item_count is None else item_count
+            raise ValueError(f"{name} must have shape ({query_count}, {columns}), got {csr.shape}")
         indptr, ids = csr.indptr, csr.indices
     elif isinstance(lists, tuple) and len(lists) == 2:
         indptr, ids = lists
     else:
         raise TypeError(f"{name} must be a SciPy sparse matrix or an (indptr, ids) pair, got {type(lists).__name__}")
-    indptr = _integers(indptr, f"{name} indptr")
+    indptr = integers(indptr, f"{name} indptr")
     ids = _ids(ids, name, item_count)
     if indptr.shape[0] != query_count + 1:
         raise ValueError(f"{name} indptr must have {query_count + 1} entries, got {indptr.shape[0]}")
@@ -164,25 +171,29 @@ def id_lists(lists: object, name: str, query_count: int, item_count: int) -> IdL
     return indptr, ids
 
 
-def shared_ids(allowed: object, name: str, item_count: int) -> npt.NDArray[np.int64]:
+def shared_ids(allowed: object, name: str, item_count: int | None) -> npt.NDArray[np.int64]:
     """Ids that all queries may get, from a boolean mask over the items or a list of ids; ascending, distinct."""
     array = _from_torch(allowed, name) if _is_torch_tensor(allowed) else np.asarray(allowed)
     if array.dtype == np.bool_:
+        if item_count is None:
+            raise TypeError(f"{name} must be ids, not a mask: items may be added and removed")
         if array.shape != (item_count,):
             raise ValueError(f"{name} mask must have shape ({item_count},), got {array.shape}")
         return np.flatnonzero(array).astype(np.int64, copy=False)
     return np.unique(_ids(array, name, item_count))
 
 
-def _ids(values: object, name: str, item_count: int) -> npt.NDArray[np.int64]:
-    ids = _integers(values, name)
-    if ids.shape[0] and (ids.min() < 0 or ids.max() >= item_count):
-        wrong = ids[(ids < 0) | (ids >= item_count)][0]
-        raise ValueError(f"{name} must hold item ids from 0 to {item_count - 1}, got {wrong}")
+def _ids(values: object, name: str, item_count: int | None) -> npt.NDArray[np.int64]:
+    ids = integers(values, name)
+    end = np.iinfo(np.int64).max if item_count is None else item_count
+    if ids.shape[0] and (ids.min() < 0 or ids.max() >= end):
+        wrong = ids[(ids < 0) | (ids >= end)][0]
+        raise ValueError(f"{name} must hold item ids from 0 to {end - 1}, got {wrong}")
     return ids
 
 
-def _integers(values: object, name: str) -> npt.NDArray[np.int64]:
+def integers(values: object, name: str) -> npt.NDArray[np.int64]:
+    """Check a one-dimensional argument of integers."""
     array = _from_torch(values, name) if _is_torch_tensor(values) else np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
@@ -205,3 +216,59 @@ def output(array: Any, name: str, shape: Sequence[int], dtype: npt.DTypeLike) ->
     if not (view.flags.c_contiguous and view.flags.writeable):
         raise ValueError(f"{name} must be C-contiguous and writable")
     return view
+
+
+def same_columns(a: npt.NDArray[Any], b: npt.NDArray[Any], a_name: str, b_name: str) -> None:
+    """Check that rows can be compared."""
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(
+            f"{a_name} and {b_name} must have the same number of columns, got shapes {a.shape} and {b.shape}"
+        )
+
+
+def score_dtype(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> type[np.float32 | np.float64]:
+    """Return float64 where one side is float64, else float32."""
+    return np.float64 if np.float64 in (a.dtype, b.dtype) else np.float32
+
+
+def scores_like(
+    values: object, name: str, query_count: int, dtype: type[np.float32 | np.float64]
+) -> npt.NDArray[np.float64]:
+    """Caller's scores, rounded like the library's own, so that comparisons are between like and like."""
+    with np.errstate(over="ignore"):
+        return per_query(values, name, query_count, np.float64).astype(dtype).astype(np.float64)
+
+
+def page_ends(
+    after: object, query_count: int, dtype: type[np.float32 | np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Check a pair ``(score, id)`` that ends a page."""
+    if not (isinstance(after, tuple) and len(after) == 2):
+        raise TypeError(f"after must be a pair (score, id), got {type(after).__name__}")
+    return (
+        scores_like(after[0], "after score", query_count, dtype),
+        per_query(after[1], "after id", query_count, np.int64),
+    )
+
+
+def is_id_lists(allow: object) -> bool:
+    """Tell per-query lists from ids or a mask for all queries."""
+    return hasattr(allow, "tocsr") or (isinstance(allow, tuple) and len(allow) == 2 and np.ndim(allow[0]) == 1)
+
+
+def check_metric(metric: object) -> None:
+    """Check the name of a metric, in the words of the extension."""
+    if metric not in ("cosine", "inner_product", "pearson"):
+        raise ValueError(f"metric must be 'cosine', 'inner_product' or 'pearson', got {metric!r}")
+
+
+def threads(num_threads: int | None) -> int:
+    """Check a number of threads; 0 stands for the library's default."""
+    return 0 if num_threads is None else as_count(num_threads, "num_threads", 1)
+
+
+def as_torch(array: npt.NDArray[Any]) -> Any:
+    """Return a result to a caller who brought torch tensors."""
+    import torch
+
+    return torch.from_numpy(array)

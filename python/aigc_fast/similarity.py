@@ -7,15 +7,26 @@ infinity are never returned, and a query with one gets an empty row.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from aigc_fast import _core
-from aigc_fast.arrays import Matrix, as_count, as_matrix, id_lists, output, per_query, shared_ids
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from aigc_fast.arrays import (
+    Matrix,
+    as_count,
+    as_matrix,
+    as_torch,
+    id_lists,
+    is_id_lists,
+    output,
+    page_ends,
+    same_columns,
+    score_dtype,
+    scores_like,
+    shared_ids,
+    threads,
+)
 
 Metric: TypeAlias = Literal["cosine", "inner_product", "pearson"]
 
@@ -122,10 +133,10 @@ def cosine_topk(
     >>> cosine_topk(items[:1], items, 3, threshold=0.8).ids.tolist()
     [[0, 4, -1]]
     """
-    query_rows, item_rows = _pair(queries, items, "queries", "items")
+    query_rows, item_rows = _pair(queries, items)
     query_count, item_count = query_rows.array.shape[0], item_rows.array.shape[0]
     k = as_count(k, "k", 0)
-    dtype = _score_dtype(query_rows, item_rows)
+    dtype = score_dtype(query_rows.array, item_rows.array)
     shape = (query_count, k)
     if out is None:
         result = TopK(np.empty(shape, dtype), np.empty(shape, np.int64), np.empty(query_count, np.int64))
@@ -137,17 +148,17 @@ def cosine_topk(
         )
     _core.topk(
         query_rows.array,
-        item_rows.array,
+        _core.ItemSet(item_rows.array),
         k,
-        None if threshold is None else _scores(threshold, "threshold", query_count, dtype),
+        None if threshold is None else scores_like(threshold, "threshold", query_count, dtype),
         metric,
         *_filters(exclude, allow, after, query_count, item_count, dtype),
-        _threads(num_threads),
+        threads(num_threads),
         *result,
     )
     if out is not None:
         return out
-    return TopK(*map(_as_torch, result)) if query_rows.is_torch else result
+    return TopK(*map(as_torch, result)) if query_rows.is_torch else result
 
 
 def cosine_threshold(
@@ -178,19 +189,19 @@ def cosine_threshold(
     >>> hits.indptr.tolist(), hits.ids.tolist()
     ([0, 2, 4, 7], [0, 2, 1, 2, 2, 0, 1])
     """
-    query_rows, item_rows = _pair(queries, items, "queries", "items")
+    query_rows, item_rows = _pair(queries, items)
     query_count, item_count = query_rows.array.shape[0], item_rows.array.shape[0]
-    dtype = _score_dtype(query_rows, item_rows)
+    dtype = score_dtype(query_rows.array, item_rows.array)
     indptr, ids, scores = _core.threshold(
         query_rows.array,
-        item_rows.array,
-        _scores(threshold, "threshold", query_count, dtype),
+        _core.ItemSet(item_rows.array),
+        scores_like(threshold, "threshold", query_count, dtype),
         metric,
         *_filters(exclude, allow, after, query_count, item_count, dtype),
-        _threads(num_threads),
+        threads(num_threads),
     )
     result = ThresholdHits(indptr, ids, scores.astype(dtype, copy=False))
-    return ThresholdHits(*map(_as_torch, result)) if query_rows.is_torch else result
+    return ThresholdHits(*map(as_torch, result)) if query_rows.is_torch else result
 
 
 def cosine_similarity(a: Any, b: Any = None, *, metric: Metric = "cosine", num_threads: int | None = None) -> Any:
@@ -221,10 +232,10 @@ def cosine_similarity(a: Any, b: Any = None, *, metric: Metric = "cosine", num_t
     """
     a_rows = as_matrix(a, "a")
     b_rows = a_rows if b is None else as_matrix(b, "b")
-    _same_columns(a_rows, b_rows, "a", "b")
-    scores = np.empty((a_rows.array.shape[0], b_rows.array.shape[0]), _score_dtype(a_rows, b_rows))
-    _core.similarity(a_rows.array, b_rows.array, metric, _threads(num_threads), scores)
-    return _as_torch(scores) if a_rows.is_torch else scores
+    same_columns(a_rows.array, b_rows.array, "a", "b")
+    scores = np.empty((a_rows.array.shape[0], b_rows.array.shape[0]), score_dtype(a_rows.array, b_rows.array))
+    _core.similarity(a_rows.array, b_rows.array, metric, threads(num_threads), scores)
+    return as_torch(scores) if a_rows.is_torch else scores
 
 
 def normalize(x: Any, *, out: Any = None, return_norms: bool = False, num_threads: int | None = None) -> Any:
@@ -254,75 +265,36 @@ def normalize(x: Any, *, out: Any = None, return_norms: bool = False, num_thread
     [[0.6, 0.8]]
     """
     rows = as_matrix(x, "x")
-    dtype = _score_dtype(rows, rows)
+    dtype = score_dtype(rows.array, rows.array)
     result = np.empty(rows.array.shape, dtype) if out is None else output(out, "out", rows.array.shape, dtype)
     source = rows.array
     in_place = source.ctypes.data == result.ctypes.data and source.strides == result.strides
     if out is not None and not in_place and np.may_share_memory(source, result):
         source = source.copy()
     norms = np.empty(source.shape[0], dtype) if return_norms else None
-    _core.normalize(source, _threads(num_threads), result, norms)
-    unit = out if out is not None else _as_torch(result) if rows.is_torch else result
+    _core.normalize(source, threads(num_threads), result, norms)
+    unit = out if out is not None else as_torch(result) if rows.is_torch else result
     if norms is None:
         return unit
-    return unit, _as_torch(norms) if rows.is_torch else norms
+    return unit, as_torch(norms) if rows.is_torch else norms
 
 
-def _pair(queries: Any, items: Any, query_name: str, item_name: str) -> tuple[Matrix, Matrix]:
-    query_rows, item_rows = as_matrix(queries, query_name), as_matrix(items, item_name)
-    _same_columns(query_rows, item_rows, query_name, item_name)
+def _pair(queries: Any, items: Any) -> tuple[Matrix, Matrix]:
+    query_rows, item_rows = as_matrix(queries, "queries"), as_matrix(items, "items")
+    same_columns(query_rows.array, item_rows.array, "queries", "items")
     return query_rows, item_rows
 
 
-def _same_columns(a: Matrix, b: Matrix, a_name: str, b_name: str) -> None:
-    if a.array.shape[1] != b.array.shape[1]:
-        raise ValueError(
-            f"{a_name} and {b_name} must have the same number of columns, "
-            f"got shapes {a.array.shape} and {b.array.shape}"
-        )
-
-
-def _score_dtype(a: Matrix, b: Matrix) -> type[np.float32 | np.float64]:
-    return np.float64 if np.float64 in (a.array.dtype, b.array.dtype) else np.float32
-
-
-def _scores(values: Any, name: str, query_count: int, dtype: type[np.float32 | np.float64]) -> npt.NDArray[np.float64]:
-    """Caller's scores, rounded like the library's own, so that comparisons are between like and like."""
-    with np.errstate(over="ignore"):
-        return per_query(values, name, query_count, np.float64).astype(dtype).astype(np.float64)
-
-
 def _filters(
-    exclude: Any,
-    allow: Any,
-    after: Any,
-    query_count: int,
-    item_count: int,
-    dtype: type[np.float32 | np.float64],
+    exclude: Any, allow: Any, after: Any, query_count: int, item_count: int, dtype: type[np.float32 | np.float64]
 ) -> tuple[Any, Any, Any, Any]:
     """Return (exclude lists, allow lists, shared allowed ids, page ends) as the extension takes them."""
     exclude_lists = None if exclude is None else id_lists(exclude, "exclude", query_count, item_count)
-    allow_lists = allowed_ids = page_ends = None
+    allow_lists = allowed_ids = None
     if allow is not None:
-        if hasattr(allow, "tocsr") or (isinstance(allow, tuple) and len(allow) == 2 and np.ndim(allow[0]) == 1):
+        if is_id_lists(allow):
             allow_lists = id_lists(allow, "allow", query_count, item_count)
         else:
             allowed_ids = shared_ids(allow, "allow", item_count)
-    if after is not None:
-        if not (isinstance(after, tuple) and len(after) == 2):
-            raise TypeError(f"after must be a pair (score, id), got {type(after).__name__}")
-        page_ends = (
-            _scores(after[0], "after score", query_count, dtype),
-            per_query(after[1], "after id", query_count, np.int64),
-        )
-    return exclude_lists, allow_lists, allowed_ids, page_ends
-
-
-def _threads(num_threads: int | None) -> int:
-    return 0 if num_threads is None else as_count(num_threads, "num_threads", 1)
-
-
-def _as_torch(array: npt.NDArray[Any]) -> Any:
-    import torch
-
-    return torch.from_numpy(array)
+    ends = None if after is None else page_ends(after, query_count, dtype)
+    return exclude_lists, allow_lists, allowed_ids, ends

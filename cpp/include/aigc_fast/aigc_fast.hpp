@@ -4,6 +4,7 @@
 // bits on every instruction set, thread count and batch size. Order: score descending, then id ascending.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -33,21 +34,44 @@ struct IdLists {
     const std::int64_t* ids = nullptr;
 };
 
-// Which items a query may get. Everything here applies to top-K and threshold alike.
+// Which items a query may get. Everything here applies to top-K and threshold alike. Items are named by their rows.
 struct Filter {
-    IdLists exclude;                          // never these
-    IdLists allow;                            // only these, query by query; or
-    const std::int64_t* allow_ids = nullptr;  // only these (ascending, distinct), for all queries
-    std::size_t allow_count = 0;              // their number
-    const double* after_score = nullptr;      // a page: only what comes after (score, id) in the order,
-    const std::int64_t* after_id = nullptr;   // one pair a query
+    IdLists exclude;                            // never these
+    IdLists allow;                              // only these, query by query; or
+    const std::int64_t* allow_ids = nullptr;    // only these (ascending, distinct), for all queries
+    std::size_t allow_count = 0;                // their number
+    const std::uint32_t* removed_at = nullptr;  // an index's rows: only where this is above `version`
+    std::uint32_t version = 0;
+    const double* after_score = nullptr;     // a page: only what comes after (score, id) in the order,
+    const std::int64_t* after_id = nullptr;  // one pair a query
+};
+
+struct ItemCodes;  // int8 codes of the items, for faster scans: see index/item_codes.hpp
+
+// What a search chose and did.
+struct SearchReport {
+    const char* way = "";  // "direct", "f32" or "int8"
+    const char* isa = "";
+    int threads = 0;
+    std::size_t block_rows = 0;
+    double direct_cost = 0.0;  // the planner's estimates, nanoseconds of one core
+    double f32_cost = 0.0;
+    double int8_cost = 0.0;
+    std::atomic<std::uint64_t> hits{0};    // rows that a scan could not rule out when it saw them
+    std::atomic<std::uint64_t> scored{0};  // canonical scores computed
+    double scan_seconds = 0.0;
+    double score_seconds = 0.0;
 };
 
 struct SearchOptions {
     Metric metric = Metric::cosine;
     Filter filter;
-    int num_threads = 0;               // 0: the library's default
-    std::function<void()> checkpoint;  // called between groups of queries by the calling thread; may throw
+    int num_threads = 0;                // 0: the library's default
+    const std::int64_t* ids = nullptr;  // the items' ids, in results and in the order; null: row numbers
+    const ItemCodes* codes = nullptr;   // of the same items and metric, or none
+    std::size_t expected_hits = 0;      // results a query, as far as known: for the planner
+    SearchReport* report = nullptr;     // filled where it is given
+    std::function<void()> checkpoint;   // called between groups of queries by the calling thread; may throw
 };
 
 // The k best items of each query. `thresholds` (one a query, in score units, inclusive) may be null. `scores` has

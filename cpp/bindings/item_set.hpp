@@ -1,0 +1,63 @@
+// Items as a search takes them: rows, and what an index knows of them. Holds on to the arrays that it points into.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/typing.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "aigc_fast/aigc_fast.hpp"
+#include "bindings/arrays.hpp"
+#include "index/item_codes.hpp"
+
+namespace aigc_fast::bindings {
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+
+// The arrays of ItemCodes, so that Python can save, map and copy them.
+class CodeArrays {
+  public:
+    CodeArrays(std::size_t rows, std::size_t dim, const std::string& metric, std::optional<Array<float>> mean,
+               bool rotated, Array<std::uint8_t> codes, Array<float> scale, Array<float> residual, Array<float> reach,
+               Array<std::uint8_t> kinds);
+
+    static CodeArrays encode(const py::array& rows, const std::string& metric, int num_threads);
+
+    const ItemCodes& view() const { return view_; }
+    py::typing::Dict<py::str, py::array> arrays() const;
+
+  private:
+    std::optional<Array<float>> mean_;
+    Array<std::uint8_t> codes_;
+    Array<float> scale_;
+    Array<float> residual_;
+    Array<float> reach_;
+    Array<std::uint8_t> kinds_;
+    Array<std::uint32_t> unbounded_;
+    ItemCodes view_;
+};
+
+class ItemSet {
+  public:
+    explicit ItemSet(const py::array& rows) : rows_(rows), matrix_(as_matrix(rows, "items")) {}
+
+    ItemSet(const py::array& rows, std::optional<Int64Array> ids, std::optional<std::shared_ptr<CodeArrays>> codes,
+            std::optional<Array<std::uint32_t>> removed_at, std::uint32_t version);
+
+    const Matrix& matrix() const { return matrix_; }
+    void add_to(SearchOptions& options) const;
+
+  private:
+    py::array rows_;
+    Matrix matrix_;
+    std::optional<Int64Array> ids_;
+    std::shared_ptr<CodeArrays> codes_;
+    std::optional<Array<std::uint32_t>> removed_at_;
+    std::uint32_t version_ = 0;
+};
+
+}  // namespace aigc_fast::bindings

@@ -1,0 +1,151 @@
+#include "index/item_codes.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+#include "base/thread_pool.hpp"
+#include "score/scorer.hpp"
+
+namespace aigc_fast {
+namespace {
+
+constexpr std::size_t kSampleBlocks = 64;  // blocks of rows looked at to choose the space
+constexpr float kWorthASpace = 0.8f;       // a space must shrink the residuals by this much to be used
+constexpr std::size_t kTaskBlocks = 64;
+
+// Rows of unit length go through at most four float32 roundings before they are coded, a rotation through 2 log d.
+constexpr float kRowRounding = 0x1p-22f;
+constexpr float kRotationRounding = 0x1p-18f;
+
+float sampled_residual(const RowReader& rows, Metric metric, const Kernels& kernels, const CodeSpace& space) {
+    RowEncoder encoder(rows, metric, kernels, space);
+    std::vector<std::uint8_t> codes(code_block_bytes(rows.dim()));
+    RowKind kinds[kCodeRows];
+    const std::size_t full_blocks = rows.rows() / kCodeRows;
+    const std::size_t samples = std::min(kSampleBlocks, full_blocks);
+    float sum = 0.0f;
+    for (std::size_t i = 0; i < samples; ++i)
+        sum += encoder.encode(full_blocks * i / samples * kCodeRows, kCodeRows, codes.data(), kinds).residual;
+    return sum;
+}
+
+// The mean of a sample's unit rows.
+void sample_mean(const RowReader& rows, Metric metric, const Kernels& kernels, float* mean) {
+    std::vector<double> sums(rows.dim());
+    std::vector<double> values(rows.dim());
+    const std::size_t samples = std::min(kSampleBlocks * kCodeRows, rows.rows());
+    for (std::size_t i = 0; i < samples; ++i) {
+        const CanonicalRow row = canonical_row(rows, rows.rows() * i / samples, metric, *kernels.score, values.data());
+        if (!row.finite || row.norm == 0.0) continue;
+        for (std::size_t j = 0; j < values.size(); ++j) sums[j] += values[j] / row.norm;
+    }
+    for (std::size_t j = 0; j < sums.size(); ++j) mean[j] = static_cast<float>(sums[j] / static_cast<double>(samples));
+}
+
+}  // namespace
+
+RowEncoder::RowEncoder(const RowReader& rows, Metric metric, const Kernels& kernels, const CodeSpace& space)
+    : rows_(rows),
+      metric_(metric),
+      kernels_(kernels),
+      space_(space),
+      stride_(code_groups(rows.dim()) * kCodeGroup),
+      block_(kCodeRows * stride_),
+      canonical_(rows.dim()) {}
+
+RowKind RowEncoder::load(std::size_t row, float* out) {
+    const std::size_t dim = rows_.dim();
+    if (metric_ != Metric::pearson && rows_.dtype() != DType::f64) {
+        const float* x = out;
+        if (rows_.in_place_f32())
+            x = rows_.in_place<float>(row);
+        else
+            rows_.copy_f32(row, out);
+        const F32Block one{x, 0, 1, dim, nullptr, nullptr, 0};
+        float scale;
+        float slack;
+        kernels_.f32->measure(one, metric_, &scale, &slack);
+        if (std::isnan(slack)) return RowKind::never;
+        if (std::isinf(slack)) return RowKind::unbounded;
+        for (std::size_t j = 0; j < dim; ++j) out[j] = x[j] * scale;
+        return RowKind::coded;
+    }
+    const CanonicalRow canonical = canonical_row(rows_, row, metric_, *kernels_.score, canonical_.data());
+    if (!canonical.finite) return RowKind::never;
+    const double norm = canonical.norm;
+    if (metric_ == Metric::inner_product && norm != 0.0 && !(norm >= 0x1p-60 && norm <= 0x1p60))
+        return RowKind::unbounded;
+    const double divisor = metric_ == Metric::inner_product || norm == 0.0 ? 1.0 : norm;
+    for (std::size_t j = 0; j < dim; ++j) out[j] = static_cast<float>(canonical_[j] / divisor);
+    return RowKind::coded;
+}
+
+CodeBlock RowEncoder::encode(std::size_t begin, std::size_t count, std::uint8_t* codes, RowKind* kinds) {
+    const std::size_t dim = rows_.dim();
+    for (std::size_t i = 0; i < kCodeRows; ++i) {
+        float* out = block_.data() + i * stride_;
+        const RowKind kind = i < count ? load(begin + i, out) : RowKind::never;
+        if (i < count) kinds[i] = kind;
+        std::fill(kind == RowKind::coded ? out + dim : out, out + stride_, 0.0f);
+        if (kind == RowKind::coded) space_.project_item(out, dim, *kernels_.int8);
+    }
+    CodeBlock block = kernels_.int8->encode(block_.data(), stride_, stride_ / kCodeGroup, codes);
+    const float length = metric_ == Metric::inner_product ? block.reach + block.residual : 1.0f;
+    block.residual += length * (space_.rotated ? kRotationRounding : kRowRounding);
+    return block;
+}
+
+CodeSpace choose_code_space(const RowReader& rows, Metric metric, float* mean) {
+    CodeSpace best;
+    if (rows.rows() < kCodeRows * kSampleBlocks) return best;
+    const Kernels& kernels = active_kernels();
+    sample_mean(rows, metric, kernels, mean);
+    float smallest = sampled_residual(rows, metric, kernels, best) * kWorthASpace;
+    for (const bool centred : {false, true})
+        for (const bool rotated : {false, true}) {
+            // Inner products are not centred: their rows differ in length, and the mean says little of them.
+            if ((!centred && !rotated) || (centred && metric == Metric::inner_product)) continue;
+            const CodeSpace space{centred ? mean : nullptr, rotated};
+            const float residual = sampled_residual(rows, metric, kernels, space);
+            if (residual >= smallest) continue;
+            smallest = residual;
+            best = space;
+        }
+    return best;
+}
+
+void encode_items(const RowReader& rows, Metric metric, const CodeSpace& space, int threads, std::uint8_t* codes,
+                  float* scale, float* residual, float* reach, RowKind* kinds) {
+    if (rows.dim() > kMaxInt8Dim)
+        throw std::invalid_argument("items must have at most " + std::to_string(kMaxInt8Dim) +
+                                    " columns to be coded, got " + std::to_string(rows.dim()));
+    const Kernels& kernels = active_kernels();
+    const std::size_t blocks = code_blocks(rows.rows());
+    const std::size_t block_bytes = code_block_bytes(rows.dim());
+    parallel_for((blocks + kTaskBlocks - 1) / kTaskBlocks, threads > 0 ? threads : default_num_threads(),
+                 [&](std::size_t task, std::size_t) {
+                     RowEncoder encoder(rows, metric, kernels, space);
+                     for (std::size_t b = task * kTaskBlocks; b < std::min((task + 1) * kTaskBlocks, blocks); ++b) {
+                         const std::size_t begin = b * kCodeRows;
+                         const CodeBlock block = encoder.encode(begin, std::min(kCodeRows, rows.rows() - begin),
+                                                                codes + b * block_bytes, kinds + begin);
+                         scale[b] = block.scale;
+                         residual[b] = block.residual;
+                         reach[b] = block.reach;
+                     }
+                 });
+}
+
+Int8Block ItemCodes::blocks(std::size_t first, std::size_t count) const {
+    return {codes + first * code_block_bytes(dim),
+            scale + first,
+            residual + first,
+            reach + first,
+            count,
+            code_groups(dim),
+            0};
+}
+
+}  // namespace aigc_fast

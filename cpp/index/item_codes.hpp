@@ -1,0 +1,70 @@
+// The int8 codes of a set of rows, with the bounds that make a scan over them exact.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "aigc_fast/aigc_fast.hpp"
+#include "base/aligned.hpp"
+#include "base/rows.hpp"
+#include "dispatch/kernels.hpp"
+#include "index/code_space.hpp"
+
+namespace aigc_fast {
+
+// What can be said of a row beside its code.
+enum class RowKind : std::uint8_t {
+    coded,
+    unbounded,  // an extreme norm: a candidate for every query
+    never,      // NaN or an infinity: for none
+};
+
+// Turns rows into codes, 16 at a time; one for each thread.
+class RowEncoder {
+  public:
+    RowEncoder(const RowReader& rows, Metric metric, const Kernels& kernels, const CodeSpace& space);
+
+    // Encodes rows [begin, begin + count), count <= 16, and says of each what kind it is. `codes` has
+    // code_block_bytes(dim) bytes.
+    CodeBlock encode(std::size_t begin, std::size_t count, std::uint8_t* codes, RowKind* kinds);
+
+  private:
+    RowKind load(std::size_t row, float* out);
+
+    const RowReader& rows_;
+    Metric metric_;
+    const Kernels& kernels_;
+    const CodeSpace& space_;
+    std::size_t stride_;
+    AlignedArray<float> block_;
+    AlignedArray<double> canonical_;
+};
+
+// Codes that somebody else keeps (an index in memory, or a file mapped into it).
+struct ItemCodes {
+    Metric metric = Metric::cosine;
+    std::size_t rows = 0;
+    std::size_t dim = 0;
+    CodeSpace space;
+    const std::uint8_t* codes = nullptr;
+    const float* scale = nullptr;  // a block of 16 rows each, as are:
+    const float* residual = nullptr;
+    const float* reach = nullptr;
+    const RowKind* kinds = nullptr;            // a row each
+    const std::uint32_t* unbounded = nullptr;  // the rows of that kind, ascending
+    std::size_t unbounded_count = 0;
+
+    Int8Block blocks(std::size_t first_block, std::size_t count) const;
+};
+
+inline std::size_t code_blocks(std::size_t rows) { return (rows + kCodeRows - 1) / kCodeRows; }
+
+// The space with the smallest residuals on a sample of the rows: as they are, centred, rotated, or both. Writes the
+// mean into `mean` (dim of them) where it is used.
+CodeSpace choose_code_space(const RowReader& rows, Metric metric, float* mean);
+
+// Encodes all rows into arrays of the sizes above.
+void encode_items(const RowReader& rows, Metric metric, const CodeSpace& space, int threads, std::uint8_t* codes,
+                  float* scale, float* residual, float* reach, RowKind* kinds);
+
+}  // namespace aigc_fast

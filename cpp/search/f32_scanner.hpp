@@ -1,0 +1,59 @@
+// The float32 scan as the driver uses it: queries packed once, blocks of rows measured and scanned.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/aligned.hpp"
+#include "base/rows.hpp"
+#include "scan/f32.hpp"
+#include "search/bounds.hpp"
+#include "search/query_group.hpp"
+
+namespace aigc_fast {
+
+class F32Scanner {
+  public:
+    F32Scanner(const QueryGroup& group, const RowReader& items, Metric metric, const F32ScanKernels& kernels,
+               int threads);
+
+    std::size_t panels() const { return (group_.count() + panel_width_ - 1) / panel_width_; }
+    std::size_t panel_begin(std::size_t panel) const { return panel * panel_width_; }
+
+    // A thread's own memory: one block of rows.
+    struct Worker {
+        F32Block block{};
+        AlignedArray<float> scale;
+        AlignedArray<float> slack;
+        AlignedArray<float> converted;
+        std::vector<std::uint32_t> unbounded;  // stays empty: this scan reports such rows as hits
+    };
+    Worker worker(std::size_t block_rows) const;
+
+    // The most hits that one step of the scan can report.
+    std::size_t tile_hits(std::size_t panel) const;
+
+    void load(Worker& worker, std::size_t begin, std::size_t end) const;
+
+    // Appends hits and returns the row of the block to go on with.
+    std::size_t scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
+                     std::size_t capacity, std::size_t* hit_count) const;
+
+    // False for a row that is never returned.
+    bool bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const;
+
+  private:
+    bool few() const { return group_.count() <= kFewQueries; }
+    void pack(std::size_t panel, Metric metric);
+
+    const QueryGroup& group_;
+    const RowReader& items_;
+    Metric metric_;
+    const F32ScanKernels& kernels_;
+    std::size_t panel_width_;
+    AlignedArray<float> vectors_;
+    AlignedArray<float> epsilons_;
+};
+
+}  // namespace aigc_fast

@@ -1,0 +1,162 @@
+#include "search/int8_scanner.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/thread_pool.hpp"
+
+namespace aigc_fast {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+// What float32 arithmetic may add to an estimate: 16 roundings relative to |s*c| (they join sigma), and the roundings
+// of m.q and of the canonical score, which are at most 1 for cosine and Pearson.
+constexpr double kEstimateRounding = 0x1p-20;
+constexpr float kScoreRounding = 0x1p-21f;
+constexpr std::size_t kPrefetchBytes = 4096;
+
+}  // namespace
+
+Int8Scanner::Int8Scanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
+                         const ItemCodes* codes, int threads)
+    : group_(group),
+      items_(items),
+      metric_(metric),
+      kernels_(kernels),
+      item_codes_(codes),
+      code_sums_(group.count() + kInt8Lanes),
+      scale_(group.count() + kInt8Lanes, 1.0f),
+      inverse_scale_(group.count() + kInt8Lanes, 1.0f),
+      sigma_(group.count() + kInt8Lanes),
+      along_mean_(group.count() + kInt8Lanes),
+      offset_(group.count() + kInt8Lanes) {
+    lay_out_panels();
+    parallel_for(panels_.size(), threads, [&](std::size_t panel, std::size_t) { pack(panels_[panel]); });
+}
+
+// Full panels, and the rest in panels as narrow as they can be.
+void Int8Scanner::lay_out_panels() {
+    const std::size_t query_bytes = code_groups(group_.dim()) * kCodeGroup;
+    std::size_t codes = 0;
+    for (std::size_t begin = 0; begin < group_.count();) {
+        const std::size_t rest = group_.count() - begin;
+        const std::size_t count = rest > 8 ? std::min(rest, kInt8Panel) : std::min<std::size_t>(rest, 4);
+        panels_.push_back({begin, count, codes});
+        codes += int8_panel_width(count) * query_bytes;
+        begin += count;
+    }
+    query_codes_ = AlignedArray<std::int8_t>(codes);
+    std::fill_n(query_codes_.data(), codes, std::int8_t{0});
+}
+
+void Int8Scanner::pack(const Panel& panel) {
+    const std::size_t dim = group_.dim();
+    const std::size_t width = int8_panel_width(panel.count);
+    const CodeSpace& space = item_codes_ != nullptr ? item_codes_->space : plain_space_;
+    std::vector<double> unit(dim);
+    for (std::size_t i = 0; i < panel.count; ++i) {
+        const std::size_t query = panel.begin + i;
+        if (!group_.valid(query) || group_.norm(query) == 0.0) continue;  // codes of zero: every estimate is zero
+        if (!group_.scannable(query)) {
+            offset_[query] = kInfinity;
+            continue;
+        }
+        for (std::size_t j = 0; j < dim; ++j) unit[j] = group_.row(query)[j] / group_.norm(query);
+        along_mean_[query] = static_cast<float>(space.project_query(unit.data(), dim));
+        double largest = 0.0;
+        for (const double x : unit) largest = std::max(largest, std::fabs(x));
+        const float scale = largest > 1e-30 ? static_cast<float>(largest) / 127.0f : 1.0f;
+        double residual = 0.0;
+        std::int32_t sum = 0;
+        for (std::size_t j = 0; j < dim; ++j) {
+            const double code = std::clamp(std::nearbyint(unit[j] / static_cast<double>(scale)), -127.0, 127.0);
+            const double left = unit[j] - code * static_cast<double>(scale);
+            residual += left * left;
+            sum += static_cast<std::int32_t>(code);
+            const std::size_t at = (j / kCodeGroup) * width * kCodeGroup + i * kCodeGroup + j % kCodeGroup;
+            query_codes_[panel.codes + at] = static_cast<std::int8_t>(code);
+        }
+        scale_[query] = scale;
+        inverse_scale_[query] = 1.0f / scale;
+        code_sums_[query] = sum;
+        sigma_[query] = static_cast<float>(std::sqrt(residual) * 1.0001 + kEstimateRounding);
+        offset_[query] = along_mean_[query] + (metric_ == Metric::inner_product ? 0.0f : kScoreRounding);
+    }
+}
+
+Int8Scanner::Worker Int8Scanner::worker(std::size_t block_rows) const {
+    Worker worker;
+    if (item_codes_ != nullptr) return worker;
+    worker.encoder.emplace_back(items_, metric_, kernels_, plain_space_);
+    const std::size_t blocks = block_rows / kCodeRows;
+    worker.codes.reserve(blocks * code_block_bytes(items_.dim()));
+    worker.scale.reserve(blocks);
+    worker.residual.reserve(blocks);
+    worker.reach.reserve(blocks);
+    worker.own_kinds.resize(block_rows);
+    return worker;
+}
+
+std::size_t Int8Scanner::tile_hits(std::size_t panel) const {
+    return int8_panel_width(panels_[panel].count) * kMaxInt8TileBlocks * kCodeRows;
+}
+
+void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const {
+    worker.rows = end - begin;
+    worker.unbounded.clear();
+    const std::size_t blocks = (worker.rows + kCodeRows - 1) / kCodeRows;
+    if (item_codes_ != nullptr) {
+        worker.block = item_codes_->blocks(begin / kCodeRows, blocks);
+        worker.block.prefetch_bytes = kPrefetchBytes;
+        worker.kinds = item_codes_->kinds + begin;
+        const std::uint32_t* last = item_codes_->unbounded + item_codes_->unbounded_count;
+        for (auto row = std::lower_bound(item_codes_->unbounded, last, begin); row != last && *row < end; ++row)
+            worker.unbounded.push_back(static_cast<std::uint32_t>(*row - begin));
+        return;
+    }
+    for (std::size_t b = 0; b < blocks; ++b) {
+        const std::size_t first = b * kCodeRows;
+        const std::size_t count = std::min(kCodeRows, worker.rows - first);
+        const CodeBlock coded =
+            worker.encoder[0].encode(begin + first, count, worker.codes.data() + b * code_block_bytes(items_.dim()),
+                                     worker.own_kinds.data() + first);
+        worker.scale[b] = coded.scale;
+        worker.residual[b] = coded.residual;
+        worker.reach[b] = coded.reach;
+        for (std::size_t i = first; i < first + count; ++i)
+            if (worker.own_kinds[i] == RowKind::unbounded) worker.unbounded.push_back(static_cast<std::uint32_t>(i));
+    }
+    worker.kinds = worker.own_kinds.data();
+    worker.block = {worker.codes.data(),
+                    worker.scale.data(),
+                    worker.residual.data(),
+                    worker.reach.data(),
+                    blocks,
+                    code_groups(items_.dim()),
+                    0};
+}
+
+std::size_t Int8Scanner::scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
+                              std::size_t capacity, std::size_t* hit_count) const {
+    const Panel& of = panels_[panel];
+    const Int8Queries queries{query_codes_.data() + of.codes,   of.count,
+                              code_sums_.data() + of.begin,     scale_.data() + of.begin,
+                              inverse_scale_.data() + of.begin, sigma_.data() + of.begin,
+                              offset_.data() + of.begin,        cutoffs + of.begin};
+    const std::size_t next = kernels_.int8->scan(worker.block, queries, row / kCodeRows, hits, capacity, hit_count);
+    return std::min(next * kCodeRows, worker.rows);
+}
+
+bool Int8Scanner::bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const {
+    if (hit.row >= worker.rows || worker.kinds[hit.row] != RowKind::coded) return false;
+    const std::size_t block = hit.row / kCodeRows;
+    const float score_rounding = metric_ == Metric::inner_product ? 0.0f : kScoreRounding;
+    const float allowance =
+        (worker.block.residual[block] + worker.block.reach[block] * sigma_[query]) * 1.00001f + score_rounding;
+    const float estimate = hit.approx + along_mean_[query];
+    *bounds = offset_[query] == kInfinity ? kUnbounded : Bounds{estimate - allowance, estimate + allowance};
+    return true;
+}
+
+}  // namespace aigc_fast

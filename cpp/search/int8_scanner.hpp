@@ -1,0 +1,72 @@
+// The int8 scan as the driver uses it: over the codes of an index, or over rows coded on the fly, block by block, where
+// the batch is large enough to pay for that.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/aligned.hpp"
+#include "base/rows.hpp"
+#include "dispatch/kernels.hpp"
+#include "index/item_codes.hpp"
+#include "search/bounds.hpp"
+#include "search/query_group.hpp"
+
+namespace aigc_fast {
+
+class Int8Scanner {
+  public:
+    // `codes` may be null: rows are then coded on the fly.
+    Int8Scanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
+                const ItemCodes* codes, int threads);
+
+    std::size_t panels() const { return panels_.size(); }
+    std::size_t panel_begin(std::size_t panel) const { return panels_[panel].begin; }
+
+    struct Worker {
+        Int8Block block{};
+        std::size_t rows = 0;
+        const RowKind* kinds = nullptr;
+        std::vector<std::uint32_t> unbounded;  // rows of the block that every query must consider
+        std::vector<RowEncoder> encoder;       // none or one
+        AlignedArray<std::uint8_t> codes;
+        AlignedArray<float> scale;
+        AlignedArray<float> residual;
+        AlignedArray<float> reach;
+        std::vector<RowKind> own_kinds;
+    };
+    Worker worker(std::size_t block_rows) const;  // block_rows: a multiple of kCodeRows
+
+    std::size_t tile_hits(std::size_t panel) const;
+    void load(Worker& worker, std::size_t begin, std::size_t end) const;
+    std::size_t scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
+                     std::size_t capacity, std::size_t* hit_count) const;
+    bool bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const;
+
+  private:
+    struct Panel {
+        std::size_t begin;
+        std::size_t count;
+        std::size_t codes;  // where its codes start
+    };
+    void lay_out_panels();
+    void pack(const Panel& panel);
+
+    const QueryGroup& group_;
+    const RowReader& items_;
+    Metric metric_;
+    const Kernels& kernels_;
+    const ItemCodes* item_codes_;
+    CodeSpace plain_space_;
+    std::vector<Panel> panels_;
+    AlignedArray<std::int8_t> query_codes_;
+    std::vector<std::int32_t> code_sums_;
+    std::vector<float> scale_;
+    std::vector<float> inverse_scale_;
+    std::vector<float> sigma_;
+    std::vector<float> along_mean_;
+    std::vector<float> offset_;  // along_mean_ and what may be added to every estimate
+};
+
+}  // namespace aigc_fast

@@ -1,0 +1,636 @@
+"""CosineIndex: items kept ready for exact search at int8 speed, with additions, removals and files.
+
+A snapshot is a tuple of segments that never change, so readers need no lock: a search works on the snapshot that it
+found, whatever writers do meanwhile. Writers take turns, prepare the next snapshot and publish it by one assignment.
+Rows are added to a small tail, which is coded and becomes a segment when it is large enough; segments of similar size
+are merged, so that a row is copied O(log n) times. A removal marks rows with the version from which they are gone.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aigc_fast import _core
+from aigc_fast.arrays import (
+    Matrix,
+    as_count,
+    as_matrix,
+    as_torch,
+    check_metric,
+    id_lists,
+    integers,
+    is_id_lists,
+    page_ends,
+    same_columns,
+    score_dtype,
+    scores_like,
+    shared_ids,
+    threads,
+)
+from aigc_fast.similarity import Metric, ThresholdHits, TopK
+
+if TYPE_CHECKING:
+    import os
+
+    import numpy.typing as npt
+
+    Ids = npt.NDArray[np.int64]
+
+_NEVER_REMOVED = np.uint32(0xFFFFFFFF)
+_TAIL_ROWS = 4096  # a tail this long is worth coding
+
+
+class _Lookup:
+    """Finds rows by their ids; sorted on first use, and shared by all states of a segment."""
+
+    def __init__(self, ids: Ids) -> None:
+        self.ids = ids
+
+    @cached_property
+    def _sorted(self) -> tuple[Ids, Ids]:
+        order = np.argsort(self.ids, kind="stable")
+        return self.ids[order], order
+
+    def find(self, ids: Ids) -> Ids:
+        """Return the row of each id, -1 where there is none; the last one where an update left an older row."""
+        if not self.ids.size:
+            return np.full(ids.shape, -1)
+        by_id, order = self._sorted
+        at = np.searchsorted(by_id, ids, side="right") - 1
+        return np.where((at >= 0) & (by_id[at] == ids), order[at], -1)
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """Rows that never change, their ids (None: row numbers), codes (None: too few to be worth it) and removals."""
+
+    rows: npt.NDArray[Any]
+    lookup: _Lookup | None
+    codes: _core.ItemCodes | None
+    borrowed: bool = False  # the caller's array
+    removed_at: npt.NDArray[np.uint32] | None = None  # entries only ever turn from _NEVER_REMOVED into a version
+    removed: int = 0
+
+    def __len__(self) -> int:
+        return int(self.rows.shape[0])
+
+    @property
+    def ids(self) -> Ids | None:
+        return None if self.lookup is None else self.lookup.ids
+
+    def find(self, ids: Ids) -> Ids:
+        """Return the row of each id, -1 where there is none."""
+        if self.lookup is None:
+            return np.where((ids >= 0) & (ids < len(self)), ids, -1)
+        return self.lookup.find(ids)
+
+    def alive(self, version: int) -> npt.NDArray[np.bool_]:
+        """Return a mask of the rows that a reader of this version sees."""
+        if self.removed_at is None:
+            return np.ones(len(self), np.bool_)
+        return self.removed_at[: len(self)] > version
+
+    def item_set(self, version: int) -> _core.ItemSet:
+        return _core.ItemSet(self.rows, self.ids, self.codes, self.removed_at, version)
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    segments: tuple[_Segment, ...]
+    version: int
+    count: int
+
+    @cached_property
+    def item_sets(self) -> tuple[_core.ItemSet, ...]:
+        return tuple(segment.item_set(self.version) for segment in self.segments if len(segment))
+
+    @property
+    def searched(self) -> tuple[_Segment, ...]:
+        return tuple(segment for segment in self.segments if len(segment))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a search chose and did, segment by segment.
+
+    Attributes
+    ----------
+    queries
+        Number of queries.
+    rows
+        Rows of each segment.
+    reports
+        For each segment: ``way`` ("direct", "f32" or "int8"), the planner's estimates ``direct_cost``, ``f32_cost`` and
+        ``int8_cost`` (nanoseconds of one core), ``isa``, ``threads``, ``block_rows``, ``hits`` (rows that the scan
+        could not rule out when it saw them), ``scored`` (canonical scores), ``scan_seconds`` and ``score_seconds``.
+    """
+
+    queries: int
+    rows: tuple[int, ...]
+    reports: tuple[_core.SearchReport, ...]
+
+    def __str__(self) -> str:
+        lines = []
+        for rows, r in zip(self.rows, self.reports, strict=True):
+            costs = {"direct": r.direct_cost, "f32": r.f32_cost, "int8": r.int8_cost}
+            estimates = ", ".join(f"{way} {cost / 1e6:.2f} ms" for way, cost in costs.items())
+            lines += [
+                f"{rows:,} rows, {self.queries} queries: {r.way} on {r.isa}, {r.threads} threads,"
+                f" blocks of {r.block_rows}",
+                f"  estimated for one core: {estimates}",
+                f"  scan {r.scan_seconds * 1e3:.2f} ms, {r.hits / max(1, self.queries):.1f} hits a query;"
+                f" score {r.score_seconds * 1e3:.2f} ms, {r.scored / max(1, self.queries):.1f} scores a query",
+            ]
+        return "\n".join(lines)
+
+
+class CosineIndex:
+    """Items prepared for exact top-K and threshold search.
+
+    Parameters
+    ----------
+    items
+        Rows, shape (n, d), as in :func:`aigc_fast.cosine_topk`. NumPy arrays and torch tensors are used in place,
+        without a copy: do not change them while the index lives.
+    ids
+        Shape (n,), distinct integers: the items' names in results, exclusions and removals. None: 0 to n-1, and later
+        additions count on.
+    metric
+        "cosine", "inner_product" or "pearson".
+    num_threads
+        Threads that build and search; None: ``get_num_threads()``.
+
+    Notes
+    -----
+    Results are those of :func:`aigc_fast.cosine_topk`, bit for bit: a scan of int8 codes proposes, the canonical score
+    decides (docs/architecture.md). Codes take d + 2 bytes a row, about a quarter of float32 rows.
+    Searches are thread-safe and go on undisturbed during writes: each sees the items as they were when it started.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> index = CosineIndex(np.array([[1, 0], [0, 1], [1, 1]], dtype=np.float32))
+    >>> index.topk([[1.0, 0.2]], 2).ids.tolist()
+    [[0, 2]]
+    >>> index.remove([0])
+    >>> index.add([[2.0, 0.1]]).tolist()
+    [3]
+    >>> index.topk([[1.0, 0.2]], 2).ids.tolist()
+    [[3, 2]]
+    """
+
+    def __init__(
+        self, items: Any, ids: Any = None, *, metric: Metric = "cosine", num_threads: int | None = None
+    ) -> None:
+        check_metric(metric)
+        rows = as_matrix(items, "items").array
+        id_array = None if ids is None else _distinct(integers(ids, "ids"), rows.shape[0])
+        self._metric = metric
+        self._num_threads = num_threads
+        self._lock = threading.Lock()
+        base = _Segment(rows, None if id_array is None else _Lookup(id_array), self._encode(rows), borrowed=True)
+        self._tail_rows = np.empty((0, rows.shape[1]), rows.dtype)
+        self._tail_ids = np.empty(0, np.int64)
+        self._next_id = rows.shape[0] if id_array is None else int(id_array.max(initial=-1)) + 1
+        self._snapshot = _Snapshot((base, self._tail(0)), 0, rows.shape[0])
+
+    def _encode(self, rows: npt.NDArray[Any]) -> _core.ItemCodes | None:
+        if rows.shape[0] < _TAIL_ROWS or rows.shape[1] > _core.MAX_CODED_COLUMNS:
+            return None
+        return _core.ItemCodes.encode(rows, self._metric, threads(self._num_threads))
+
+    # Searching
+
+    def topk(
+        self,
+        queries: Any,
+        k: int,
+        *,
+        threshold: Any = None,
+        exclude: Any = None,
+        allow: Any = None,
+        after: tuple[Any, Any] | None = None,
+        num_threads: int | None = None,
+    ) -> TopK:
+        """Find the ``k`` best items of each query; parameters and result as in :func:`aigc_fast.cosine_topk`.
+
+        ``exclude`` and ``allow`` name items by their ids; a sparse matrix has a column for each id. Unknown ids are
+        ignored, since an item may have been removed meanwhile.
+        """
+        snapshot = self._snapshot
+        query_rows = self._queries(queries)
+        count = query_rows.array.shape[0]
+        k = as_count(k, "k", 0)
+        dtype = score_dtype(query_rows.array, snapshot.segments[0].rows)
+        thresholds = None if threshold is None else scores_like(threshold, "threshold", count, dtype)
+        ends = None if after is None else page_ends(after, count, dtype)
+        filters = self._filters(snapshot, exclude, allow, count)
+        workers = threads(num_threads if num_threads is not None else self._num_threads)
+        parts = []
+        for items, lists in zip(snapshot.item_sets, filters, strict=True):
+            part = _empty_topk(count, k, dtype)
+            _core.topk(
+                query_rows.array,
+                items,
+                k,
+                thresholds,
+                self._metric,
+                *lists,
+                ends,
+                workers,
+                *part,
+            )
+            parts.append(part)
+        result = parts[0] if len(parts) == 1 else _merge_topk(parts, count, k, dtype)
+        return TopK(*map(as_torch, result)) if query_rows.is_torch else result
+
+    def threshold(
+        self,
+        queries: Any,
+        threshold: Any,
+        *,
+        exclude: Any = None,
+        allow: Any = None,
+        after: tuple[Any, Any] | None = None,
+        num_threads: int | None = None,
+    ) -> ThresholdHits:
+        """Find all that reaches ``threshold``; as :func:`aigc_fast.cosine_threshold`, with ids as in ``topk``."""
+        snapshot = self._snapshot
+        query_rows = self._queries(queries)
+        count = query_rows.array.shape[0]
+        dtype = score_dtype(query_rows.array, snapshot.segments[0].rows)
+        thresholds = scores_like(threshold, "threshold", count, dtype)
+        ends = None if after is None else page_ends(after, count, dtype)
+        filters = self._filters(snapshot, exclude, allow, count)
+        workers = threads(num_threads if num_threads is not None else self._num_threads)
+        parts = [
+            _core.threshold(query_rows.array, items, thresholds, self._metric, *lists, ends, workers)
+            for items, lists in zip(snapshot.item_sets, filters, strict=True)
+        ]
+        indptr, ids, scores = parts[0] if len(parts) == 1 else _merge_hits(parts, count)
+        result = ThresholdHits(indptr, ids, scores.astype(dtype, copy=False))
+        return ThresholdHits(*map(as_torch, result)) if query_rows.is_torch else result
+
+    def explain(self, queries: Any, k: int, *, threshold: Any = None, num_threads: int | None = None) -> Explanation:
+        """Search, and say what the planner chose and what each stage did; printing the result shows a table."""
+        snapshot = self._snapshot
+        query_rows = self._queries(queries).array
+        count = query_rows.shape[0]
+        dtype = score_dtype(query_rows, snapshot.segments[0].rows)
+        thresholds = None if threshold is None else scores_like(threshold, "threshold", count, dtype)
+        workers = threads(num_threads if num_threads is not None else self._num_threads)
+        reports = []
+        for items in snapshot.item_sets:
+            part = _empty_topk(count, as_count(k, "k", 0), dtype)
+            report = _core.SearchReport()
+            arguments = (thresholds, self._metric, None, None, None, None, workers, *part)
+            _core.topk(query_rows, items, k, *arguments, report)
+            reports.append(report)
+        return Explanation(count, tuple(len(segment) for segment in snapshot.searched), tuple(reports))
+
+    def _queries(self, queries: Any) -> Matrix:
+        query_rows = as_matrix(queries, "queries")
+        same_columns(query_rows.array, self._snapshot.segments[0].rows, "queries", "items")
+        return query_rows
+
+    def _filters(self, snapshot: _Snapshot, exclude: Any, allow: Any, count: int) -> list[tuple[Any, Any, Any]]:
+        """Return (exclude lists, allow lists, shared allowed rows) of each segment, in its rows."""
+        if exclude is None and allow is None:
+            return [(None, None, None)] * len(snapshot.item_sets)
+        excluded = None if exclude is None else id_lists(exclude, "exclude", count, None)
+        lists = shared = None
+        if allow is not None:
+            if is_id_lists(allow):
+                lists = id_lists(allow, "allow", count, None)
+            else:
+                shared = shared_ids(allow, "allow", None)
+        return [
+            (
+                None if excluded is None else _rows_of_lists(segment, *excluded),
+                None if lists is None else _rows_of_lists(segment, *lists),
+                None if shared is None else np.unique(_found(segment, shared)),
+            )
+            for segment in snapshot.searched
+        ]
+
+    # Changing
+
+    def add(self, items: Any, ids: Any = None) -> Ids:
+        """Add rows (cast to the dtype of the index) and return their ids, shape (n,).
+
+        Raises
+        ------
+        ValueError
+            The shape does not fit, or an id is there already.
+        TypeError
+            The dtype of the items does not cast to that of the index.
+        """
+        with self._lock:
+            rows = self._checked_rows(items)
+            new_ids = self._new_ids(ids, rows.shape[0])
+            self._publish(self._appended(self._snapshot, rows, new_ids))
+        return new_ids
+
+    def remove(self, ids: Any) -> None:
+        """Remove items by id; an id is never given out again.
+
+        Raises
+        ------
+        KeyError
+            An id is not in the index; nothing is removed then.
+        """
+        with self._lock:
+            self._publish(self._without(self._snapshot, np.unique(integers(ids, "ids"))))
+
+    def update(self, ids: Any, items: Any) -> None:
+        """Replace the rows of items, all at once for readers; errors as for ``add`` and ``remove``."""
+        with self._lock:
+            rows = self._checked_rows(items)
+            wanted = _distinct(integers(ids, "ids"), rows.shape[0])
+            self._publish(self._appended(self._without(self._snapshot, np.sort(wanted)), rows, wanted))
+
+    def _publish(self, snapshot: _Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def _checked_rows(self, items: Any) -> npt.NDArray[Any]:
+        rows = as_matrix(items, "items").array
+        base = self._snapshot.segments[0].rows
+        same_columns(rows, base, "items", "the index")
+        bfloat16 = np.dtype(np.uint16)
+        castable = bfloat16 not in (rows.dtype, base.dtype) and np.can_cast(rows.dtype, base.dtype, "same_kind")
+        if rows.dtype != base.dtype and not castable:
+            raise TypeError(f"items must have a dtype that casts to the index's ({base.dtype}), got {rows.dtype}")
+        return rows.astype(base.dtype, copy=False)
+
+    def _new_ids(self, ids: Any, count: int) -> Ids:
+        if ids is None:
+            new_ids = np.arange(self._next_id, self._next_id + count, dtype=np.int64)
+        else:
+            new_ids = _distinct(integers(ids, "ids"), count)
+            present = new_ids[self._located(self._snapshot, new_ids)[0] >= 0]
+            if present.size:
+                raise ValueError(f"ids must be new, but {present[0]} is in the index already")
+        self._next_id = max(self._next_id, int(new_ids.max(initial=-1)) + 1)
+        return new_ids
+
+    def _located(self, snapshot: _Snapshot, ids: Ids) -> tuple[Ids, Ids]:
+        """Return the segment (-1: none) and row of each id that this snapshot's readers see."""
+        segment_of, row_of = np.full(ids.shape, -1), np.full(ids.shape, -1)
+        for number, segment in enumerate(snapshot.segments):
+            rows = segment.find(ids)
+            if segment.removed_at is not None:
+                rows = np.where((rows >= 0) & (segment.removed_at[rows] > snapshot.version), rows, -1)
+            segment_of[rows >= 0], row_of[rows >= 0] = number, rows[rows >= 0]
+        return segment_of, row_of
+
+    def _without(self, snapshot: _Snapshot, ids: Ids) -> _Snapshot:
+        segment_of, row_of = self._located(snapshot, ids)
+        if (segment_of < 0).any():
+            raise KeyError(f"id {ids[segment_of < 0][0]} is not in the index")
+        version = snapshot.version + 1
+        segments = list(snapshot.segments)
+        for number in np.unique(segment_of):
+            segment, rows = segments[number], row_of[segment_of == number]
+            marks = segment.removed_at
+            if marks is None:
+                marks = np.full(max(len(segment), self._tail_capacity(segment)), _NEVER_REMOVED)
+            marks[rows] = version  # readers of earlier versions still see these rows
+            segments[number] = replace(segment, removed_at=marks, removed=segment.removed + rows.shape[0])
+        count = snapshot.count - ids.shape[0]
+        return self._compacted(_Snapshot(tuple(segments), version, count))
+
+    def _compacted(self, snapshot: _Snapshot) -> _Snapshot:
+        """Copy what is left of segments that have lost half of their rows."""
+        segments = [
+            self._merged([segment], snapshot.version)
+            if len(segment) >= _TAIL_ROWS and 2 * segment.removed > len(segment)
+            else segment
+            for segment in snapshot.segments[:-1]
+        ]
+        return replace(snapshot, segments=(*segments, snapshot.segments[-1]))
+
+    def _appended(self, snapshot: _Snapshot, rows: npt.NDArray[Any], ids: Ids) -> _Snapshot:
+        *sealed, tail = snapshot.segments
+        length, wanted = len(tail), len(tail) + rows.shape[0]
+        if wanted > self._tail_rows.shape[0]:
+            capacity = max(256, 2 * wanted)
+            self._tail_rows = _grown(tail.rows, capacity)
+            self._tail_ids = _grown(self._tail_ids[:length], capacity)
+            if tail.removed_at is not None:
+                marks = np.full(capacity, _NEVER_REMOVED)
+                marks[:length] = tail.removed_at[:length]
+                tail = replace(tail, removed_at=marks)
+        self._tail_rows[length:wanted] = rows  # beyond what any snapshot shows
+        self._tail_ids[length:wanted] = ids
+        tail = replace(self._tail(wanted), removed_at=tail.removed_at, removed=tail.removed)
+        if wanted >= _TAIL_ROWS:
+            sealed.append(self._merged([tail], snapshot.version))
+            self._tail_rows, self._tail_ids = self._tail_rows[:0].copy(), self._tail_ids[:0].copy()
+            tail = self._tail(0)
+            while len(sealed) > 2 and len(sealed[-2]) < 2 * len(sealed[-1]):  # the first may be the caller's array
+                sealed[-2:] = [self._merged(sealed[-2:], snapshot.version)]
+        return _Snapshot((*sealed, tail), snapshot.version, snapshot.count + rows.shape[0])
+
+    def _tail(self, length: int) -> _Segment:
+        return _Segment(self._tail_rows[:length], _Lookup(self._tail_ids[:length]), None)
+
+    def _tail_capacity(self, segment: _Segment) -> int:
+        return self._tail_rows.shape[0] if segment.rows.base is self._tail_rows else 0
+
+    def _merged(self, segments: list[_Segment], version: int) -> _Segment:
+        """Copy the rows that are left, coded anew."""
+        alive = [segment.alive(version) for segment in segments]
+        rows = np.concatenate([segment.rows[keep] for segment, keep in zip(segments, alive, strict=True)])
+        ids = np.concatenate([_ids_of(segment)[keep] for segment, keep in zip(segments, alive, strict=True)])
+        return _Segment(rows, _Lookup(ids), self._encode(rows))
+
+    # Files and the rest
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the index to a file (removed rows are left out); crash-safe. See :mod:`aigc_fast.index_file`."""
+        from aigc_fast import index_file
+
+        index_file.save(path, *self._state())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> CosineIndex:
+        """Read an index from a file; with ``mmap`` its arrays stay in the file and are read when they are used.
+
+        Raises
+        ------
+        ValueError
+            The file is truncated, damaged, or not of this form and version.
+        """
+        from aigc_fast import index_file
+
+        return cls._from_state(*index_file.load(path, mmap=mmap))
+
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+        """Return everything as (arrays, facts), in one segment."""
+        with self._lock:
+            snapshot = self._snapshot
+            segments = snapshot.searched
+            plain = len(segments) == 1 and segments[0].removed == 0
+            segment = segments[0] if plain else self._merged(list(segments), snapshot.version)
+            facts = {"metric": self._metric, "next_id": str(self._next_id)}
+        arrays = {"rows": segment.rows}
+        if segment.ids is not None:
+            arrays["ids"] = segment.ids
+        if segment.codes is not None:
+            arrays.update(segment.codes.arrays())
+            facts["rotated"] = str(int(segment.codes.rotated))
+        return arrays, facts
+
+    @classmethod
+    def _from_state(cls, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, str]) -> CosineIndex:
+        index = cls.__new__(cls)
+        arrays = dict(arrays)
+        rows, ids = arrays.pop("rows"), arrays.pop("ids", None)
+        index._metric = facts["metric"]  # type: ignore[assignment]
+        index._num_threads = None
+        index._lock = threading.Lock()
+        codes = None
+        if "codes" in arrays:
+            codes = _core.ItemCodes(
+                rows.shape[0],
+                rows.shape[1],
+                facts["metric"],
+                arrays.get("mean"),
+                facts["rotated"] == "1",
+                arrays["codes"],
+                arrays["scale"],
+                arrays["residual"],
+                arrays["reach"],
+                arrays["kinds"],
+            )
+        index._tail_rows = np.empty((0, rows.shape[1]), rows.dtype)
+        index._tail_ids = np.empty(0, np.int64)
+        index._next_id = int(facts["next_id"])
+        base = _Segment(rows, None if ids is None else _Lookup(ids), codes)
+        index._snapshot = _Snapshot((base, index._tail(0)), 0, rows.shape[0])
+        return index
+
+    def __getstate__(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+        return self._state()
+
+    def __setstate__(self, state: tuple[dict[str, npt.NDArray[Any]], dict[str, str]]) -> None:
+        self.__dict__.update(self._from_state(*state).__dict__)
+
+    def verify(self, sample: int = 100, *, seed: int = 0) -> None:
+        """Search for ``sample`` of its own rows with and without codes, and raise RuntimeError where results differ."""
+        snapshot = self._snapshot
+        rng = np.random.default_rng(seed)
+        for segment in snapshot.searched:
+            queries = segment.rows[rng.integers(len(segment), size=as_count(sample, "sample", 1))]
+            results = []
+            for codes in (segment.codes, None):
+                items = _core.ItemSet(segment.rows, segment.ids, codes, segment.removed_at, snapshot.version)
+                dtype = score_dtype(queries, segment.rows)
+                part = _empty_topk(sample, 10, dtype)
+                _core.topk(queries, items, 10, None, self._metric, None, None, None, None, 0, *part)
+                results.append(part)
+            if not all(np.array_equal(a, b) for a, b in zip(*results, strict=True)):
+                raise RuntimeError("the codes of this index do not belong to its rows; build it anew")
+
+    @property
+    def ids(self) -> Ids:
+        """Ids of all items, in the order of their addition."""
+        snapshot = self._snapshot
+        parts = [_ids_of(segment)[segment.alive(snapshot.version)] for segment in snapshot.segments]
+        return np.concatenate(parts)
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that the index was made for."""
+        return self._metric
+
+    @property
+    def dim(self) -> int:
+        """Columns of the rows."""
+        return int(self._snapshot.segments[0].rows.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the index keeps beside the caller's array."""
+        total = 0
+        for segment in self._snapshot.segments:
+            arrays = list(segment.codes.arrays().values()) if segment.codes is not None else []
+            arrays += [a for a in (segment.ids, segment.removed_at) if a is not None]
+            total += sum(int(a.nbytes) for a in arrays) + (0 if segment.borrowed else int(segment.rows.nbytes))
+        return total
+
+    def __len__(self) -> int:
+        return self._snapshot.count
+
+    def __repr__(self) -> str:
+        dtype = self._snapshot.segments[0].rows.dtype
+        kind = "bfloat16" if dtype == np.uint16 else str(dtype)
+        return f"CosineIndex({len(self)} items, dim={self.dim}, metric={self._metric!r}, dtype={kind})"
+
+
+def _empty_topk(count: int, k: int, dtype: Any) -> TopK:
+    return TopK(np.empty((count, k), dtype), np.empty((count, k), np.int64), np.empty(count, np.int64))
+
+
+def _distinct(ids: Ids, count: int) -> Ids:
+    if ids.shape[0] != count:
+        raise ValueError(f"ids must have one entry for each of the {count} rows, got {ids.shape[0]}")
+    if ids.size and ids.min() < 0:
+        raise ValueError(f"ids must not be negative (-1 marks missing results), got {ids.min()}")
+    values, counts = np.unique(ids, return_counts=True)
+    if values.shape[0] != count:
+        raise ValueError(f"ids must be distinct, but {values[counts > 1][0]} occurs {counts.max()} times")
+    return ids
+
+
+def _ids_of(segment: _Segment) -> Ids:
+    return np.arange(len(segment), dtype=np.int64) if segment.ids is None else segment.ids
+
+
+def _grown(array: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:
+    grown = np.empty((capacity, *array.shape[1:]), array.dtype)
+    grown[: array.shape[0]] = array
+    return grown
+
+
+def _found(segment: _Segment, ids: Ids) -> Ids:
+    rows = segment.find(ids)
+    return rows[rows >= 0]
+
+
+def _rows_of_lists(segment: _Segment, indptr: Ids, ids: Ids) -> tuple[Ids, Ids]:
+    """Id lists as lists of this segment's rows; ids that it does not have fall out."""
+    query_of = np.repeat(np.arange(indptr.shape[0] - 1), np.diff(indptr))
+    rows = segment.find(ids)
+    kept = rows >= 0
+    query_of, rows = query_of[kept], rows[kept]
+    order = np.lexsort((rows, query_of))
+    counts = np.bincount(query_of, minlength=indptr.shape[0] - 1)
+    return np.concatenate([[0], np.cumsum(counts)]), rows[order]
+
+
+def _merge_topk(parts: list[TopK], count: int, k: int, dtype: Any) -> TopK:
+    if not parts:
+        return TopK(np.full((count, k), -np.inf, dtype), np.full((count, k), -1), np.zeros(count, np.int64))
+    scores = np.concatenate([part.scores for part in parts], axis=1)
+    ids = np.concatenate([part.ids for part in parts], axis=1)
+    missing = ids < 0
+    order = np.lexsort((ids, -scores, missing), axis=1)[:, :k]
+    counts = np.minimum(np.sum([part.counts for part in parts], axis=0), k)
+    return TopK(np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1), counts)
+
+
+def _merge_hits(parts: list[tuple[Any, Any, Any]], count: int) -> tuple[Any, Any, Any]:
+    if not parts:
+        return np.zeros(count + 1, np.int64), np.empty(0, np.int64), np.empty(0)
+    query_of = np.concatenate([np.repeat(np.arange(count), np.diff(indptr)) for indptr, _, _ in parts])
+    ids = np.concatenate([ids for _, ids, _ in parts])
+    scores = np.concatenate([scores for _, _, scores in parts])
+    order = np.lexsort((ids, -scores, query_of))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(query_of, minlength=count))])
+    return indptr, ids[order], scores[order]

@@ -1,0 +1,107 @@
+"""The file of an index: round trips, damage, and what a crash leaves."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from aigc_fast import CosineIndex, index_file
+
+from .model import Model, assert_equal
+
+pytest.importorskip("safetensors")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return np.random.default_rng(1).integers(-3, 4, (5000, 12)).astype(np.float32)
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("metric", ["cosine", "inner_product", "pearson"])
+def test_round_trip(tmp_path, rows, mmap, changed, metric):
+    index, model = CosineIndex(rows, metric=metric), Model(range(5000), rows)
+    if changed:
+        index.remove([1, 2])
+        model.remove([1, 2])
+        model.add(index.add(rows[:9]), rows[:9])
+    index.save(tmp_path / "items.index")
+    loaded = CosineIndex.load(tmp_path / "items.index", mmap=mmap)
+    assert loaded.metric == metric
+    assert_equal(loaded, model, rows[:4], metric=metric)
+    model.add(loaded.add(rows[:1]), rows[:1])
+    loaded.remove([5])
+    model.remove([5])
+    assert_equal(loaded, model, rows[:4], metric=metric)
+
+
+def test_centred_and_rotated_codes_survive(tmp_path):
+    rng = np.random.default_rng(2)
+    rows = (rng.standard_normal((6000, 48)) + 4).astype(np.float32)
+    rows[:, :2] *= 50
+    index = CosineIndex(rows)
+    arrays, facts = index._state()
+    assert "mean" in arrays
+    assert facts["rotated"] == "1"
+    index.save(tmp_path / "items.index")
+    queries = rows[:20] + rng.standard_normal((20, 48)).astype(np.float32)
+    loaded = CosineIndex.load(tmp_path / "items.index")
+    loaded.verify(50)
+    np.testing.assert_array_equal(loaded.topk(queries, 9).ids, index.topk(queries, 9).ids)
+
+
+def test_any_truncation_is_refused(tmp_path, rows):
+    path = tmp_path / "items.index"
+    CosineIndex(rows[:40]).save(path)
+    whole = path.read_bytes()
+    for size in [*range(40), *range(40, len(whole), 97), len(whole) - 1]:
+        path.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match="truncated, damaged, or not a safetensors file"):
+            CosineIndex.load(path)
+    path.write_bytes(whole + b"x")
+    with pytest.raises(ValueError, match="truncated, damaged"):
+        CosineIndex.load(path)
+
+
+def test_a_flipped_bit_is_refused(tmp_path, rows):
+    path = tmp_path / "items.index"
+    CosineIndex(rows).save(path)
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="checksum does not match"):
+        CosineIndex.load(path)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    path = tmp_path / "other.safetensors"
+    safetensors.save_file({"rows": np.ones((2, 2), np.float32)}, path)
+    with pytest.raises(ValueError, match="not of a CosineIndex"):
+        CosineIndex.load(path)
+    facts = {"format": "aigc_fast.CosineIndex", "format_version": "99"}
+    safetensors.save_file({"rows": np.ones((2, 2), np.float32)}, path, metadata=facts)
+    with pytest.raises(ValueError, match="format version 99"):
+        CosineIndex.load(path)
+    header = json.dumps({"rows": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 4]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
+    with pytest.raises(ValueError, match="damaged"):
+        CosineIndex.load(path)
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, rows, monkeypatch):
+    path = tmp_path / "items.index"
+    CosineIndex(rows[:100]).save(path)
+    before = path.read_bytes()
+
+    def fail(_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(index_file, "_flush", fail)
+    with pytest.raises(OSError, match="disk full"):
+        CosineIndex(rows).save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["items.index"]
