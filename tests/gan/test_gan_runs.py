@@ -92,17 +92,22 @@ def test_history_has_one_finite_number_an_epoch(pairs, validation):
 
 
 def test_losses_in_history_are_the_means_over_the_steps(pairs, monkeypatch):
-    seen: dict[str, list[float]] = {"discriminator_step": [], "generator_step": []}
-    for name, losses in seen.items():
+    seen: dict[str, list[torch.Tensor]] = {"discriminator_step": [], "generator_step": []}
 
-        def recorded(*args, step=getattr(training, name), losses=losses):
-            losses.append(step(*args))
-            return losses[-1]
+    def record(name: str) -> None:
+        step = getattr(training, name)
+
+        def recorded(*args):
+            seen[name].append(step(*args))
+            return seen[name][-1]
 
         monkeypatch.setattr(training, name, recorded)
+
+    for name in seen:
+        record(name)
     history = small_gan(epochs=2).fit(*pairs, progress=False).history_
     for name, curve in (("discriminator_step", "discriminator_loss"), ("generator_step", "generator_loss")):
-        epochs = np.array(seen[name]).reshape(2, 200 // 32)
+        epochs = torch.stack(seen[name]).reshape(2, 200 // 32).numpy()
         np.testing.assert_allclose(history[curve], epochs.mean(axis=1), rtol=1e-5)
 
 

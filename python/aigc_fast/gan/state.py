@@ -48,7 +48,7 @@ class TrainingState:
         return cls(
             generator,
             discriminator,
-            AveragedModel(generator, multi_avg_fn=partial(_move_average, decay=config.ema_decay)),
+            AveragedModel(generator, avg_fn=partial(_moving_average, decay=config.ema_decay)),
             Adam(generator.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True),
             Adam(discriminator.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True),
             rng,
@@ -127,11 +127,10 @@ def _below(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
 
 
-@torch.no_grad()
-def _move_average(averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor, *, decay: float) -> None:
-    """Move the averages towards the current weights; the decay grows as (1 + n) / (10 + n) up to ``decay``.
+def _moving_average(averaged: Tensor, current: Tensor, n_averaged: Tensor, *, decay: float) -> Tensor:
+    """Move the average towards the current weights; the decay grows as (1 + n) / (10 + n) up to ``decay``.
 
     A constant decay would leave the average of a short run at its initial weights.
     """
     n = int(n_averaged)
-    torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+    return torch.lerp(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
