@@ -12,6 +12,7 @@ score is a cosine, or a mean of cosines.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -129,11 +130,7 @@ class GenerativeRecommender(Recommender):
         seed: int = 0,
     ) -> None:
         self.gan = gan
-        self.n_vectors = as_count("n_vectors", n_vectors, minimum=1)
-        if fusion not in ("mean", "max"):
-            raise ValueError(f"fusion is {fusion!r}; 'mean' or 'max' is taken")
-        self.fusion: Fusion = fusion
-        self.popularity = _at_least_zero("popularity", popularity)
+        self._set_ranking(n_vectors, fusion, popularity)
         self.rating_weight: RatingWeight = rating_weight
         if half_life is not None and not (np.isfinite(half_life) and half_life > 0):
             raise ValueError(f"half_life is {half_life}; a positive number is taken")
@@ -190,7 +187,7 @@ class GenerativeRecommender(Recommender):
         )
         return self
 
-    def partial_fit(self, user_items: CSR, *, epochs: int = 1) -> Self:
+    def partial_fit(self, user_items: CSR, *, epochs: int = 1, replay: int = 16) -> Self:
         """Take new interactions in: profiles and popularity are brought up to date, the generator is fine-tuned.
 
         Parameters
@@ -198,8 +195,9 @@ class GenerativeRecommender(Recommender):
         user_items : (n_users, n_items) CSR
             The new interactions. One that is known already gets the new value.
         epochs
-            Passes over the new pairs and as many old ones drawn beside them, so that what the new ones
-            do not show is not forgotten. 0: the generator stays as it is.
+            Passes of the generator over the new pairs, and the old ones beside them. 0: it stays as it is.
+        replay
+            Old pairs drawn beside each new one, so that what the new ones do not show is not forgotten.
 
         Notes
         -----
@@ -207,18 +205,39 @@ class GenerativeRecommender(Recommender):
         """
         known = self._fitted()
         new = as_csr("user_items", user_items, known.shape).astype(np.float32)
-        passes = as_count("epochs", epochs)
+        passes, kept = as_count("epochs", epochs), as_count("replay", replay)
         history, entries = merge(known, new)
         if self._times is not None:
             self._times = with_latest_time(self._times, new)
         self._set_history(history)
         if passes:
             old = np.setdiff1d(np.arange(history.nnz), entries, assume_unique=True)
-            replay = np.random.default_rng(self.seed).choice(old, min(len(entries), len(old)), replace=False)
-            pairs = self._pairs(np.concatenate([entries, replay]))
+            size = min(kept * len(entries), len(old))
+            beside = np.random.default_rng(self.seed).choice(old, size, replace=False)
+            pairs = self._pairs(np.concatenate([entries, beside]))
             if len(pairs.vectors):
                 self.gan_.partial_fit(*pairs, epochs=passes)
         return self
+
+    def with_ranking(
+        self, *, n_vectors: int | None = None, fusion: Fusion | None = None, popularity: float | None = None
+    ) -> Self:
+        """Return a recommender with the same trained generator and another ranking, without training again.
+
+        Parameters
+        ----------
+        n_vectors, fusion, popularity
+            As in the constructor; None keeps the value.
+        """
+        self._fitted()
+        other = copy.copy(self)
+        other._set_ranking(
+            self.n_vectors if n_vectors is None else n_vectors,
+            self.fusion if fusion is None else fusion,
+            self.popularity if popularity is None else popularity,
+        )
+        other._set_history(self.user_items_)
+        return other
 
     def add_items(self, item_vectors: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Add items that training never saw, such as new ones with nothing but content.
@@ -403,6 +422,15 @@ class GenerativeRecommender(Recommender):
     def _similar_users(self, user_ids: npt.NDArray[np.int64], n: int) -> TopK:
         return _nearest_others(self.profiles_, user_ids, n)
 
+    def _set_ranking(self, n_vectors: int, fusion: Fusion, popularity: float) -> None:
+        self.n_vectors = as_count("n_vectors", n_vectors, minimum=1)
+        if fusion not in ("mean", "max"):
+            raise ValueError(f"fusion is {fusion!r}; 'mean' or 'max' is taken")
+        self.fusion: Fusion = fusion
+        if not (np.isfinite(popularity) and popularity >= 0):
+            raise ValueError(f"popularity is {popularity}; a finite number of at least 0 is taken")
+        self.popularity = float(popularity)
+
     def _set_history(self, user_items: csr_matrix) -> None:
         """Bring up to date all that follows from the history and the item vectors."""
         self.user_items_ = user_items
@@ -447,9 +475,3 @@ def _default_gan(seed: int) -> VectorGenerator:
 
 def _nearest_others(rows: Float32, ids: npt.NDArray[np.int64], n: int) -> TopK:
     return cosine_topk(rows[ids], rows, n, exclude=(np.arange(len(ids) + 1), ids))
-
-
-def _at_least_zero(name: str, value: float) -> float:
-    if not (np.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} is {value}; a finite number of at least 0 is taken")
-    return float(value)
