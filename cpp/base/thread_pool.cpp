@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cfenv>
 #include <condition_variable>
 #include <exception>
 #include <list>
@@ -66,6 +67,7 @@ class Pool {
     }
 
     void work() {
+        std::fesetenv(FE_DFL_ENV);  // a thread inherits its creator's
         std::unique_lock lock(mutex_);
         for (;;) {
             Job* job = nullptr;

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "base/float_environment.hpp"
 #include "base/thread_pool.hpp"
 #include "score/scorer.hpp"
 
@@ -98,6 +99,7 @@ CodeBlock RowEncoder::encode(std::size_t begin, std::size_t count, std::uint8_t*
 }
 
 CodeSpace choose_code_space(const RowReader& rows, Metric metric, float* mean) {
+    const DefaultFloatEnvironment environment;
     CodeSpace best;
     if (rows.rows() < kCodeRows * kSampleBlocks) return best;
     const Kernels& kernels = active_kernels();
@@ -118,6 +120,7 @@ CodeSpace choose_code_space(const RowReader& rows, Metric metric, float* mean) {
 
 void encode_items(const RowReader& rows, Metric metric, const CodeSpace& space, int threads, std::uint8_t* codes,
                   float* scale, float* residual, float* reach, RowKind* kinds) {
+    const DefaultFloatEnvironment environment;
     if (rows.dim() > kMaxInt8Dim)
         throw std::invalid_argument("items must have at most " + std::to_string(kMaxInt8Dim) +
                                     " columns to be coded, got " + std::to_string(rows.dim()));

@@ -5,6 +5,7 @@
 
 #include "aigc_fast/aigc_fast.hpp"
 #include "base/aligned.hpp"
+#include "base/float_environment.hpp"
 #include "base/rows.hpp"
 #include "base/thread_pool.hpp"
 #include "dispatch/kernels.hpp"
@@ -109,6 +110,7 @@ void normalize_as(const Matrix& x, int num_threads, Out* out, Out* norms) {
 }  // namespace
 
 void similarity(const Matrix& a, const Matrix& b, Metric metric, int num_threads, void* scores) {
+    const DefaultFloatEnvironment environment;
     if (scores_are_f64(a, b))
         similarity_as(a, b, metric, num_threads, static_cast<double*>(scores));
     else
@@ -116,6 +118,7 @@ void similarity(const Matrix& a, const Matrix& b, Metric metric, int num_threads
 }
 
 void normalize(const Matrix& x, int num_threads, void* out, void* norms) {
+    const DefaultFloatEnvironment environment;
     if (x.dtype == DType::f64)
         normalize_as(x, num_threads, static_cast<double*>(out), static_cast<double*>(norms));
     else

@@ -65,6 +65,7 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const int most = options.num_threads > 0 ? options.num_threads : default_num_threads();
     plan.threads = static_cast<int>(std::clamp(work / kWorthAThread, 1.0, static_cast<double>(most)));
     if (overrides_in_force.way) plan.way = *overrides_in_force.way;
+    if (items.rows == 0) plan.way = Way::direct;
     if (overrides_in_force.threads > 0) plan.threads = overrides_in_force.threads;
 
     const std::size_t granule = plan.way == Way::int8 ? kCodeRows * kMaxInt8TileBlocks : kScanTileRows;

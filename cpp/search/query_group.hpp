@@ -28,7 +28,7 @@ class QueryGroup {
 
     // Scans estimate scores of the unit query: score = unit * estimate. It differs from 1 for the inner product only.
     double unit(std::size_t query) const {
-        return metric_ == Metric::inner_product && norms_[query] != 0.0 ? norms_[query] : 1.0;
+        return metric_ == Metric::inner_product && norms_[query] != 0.0 && scannable(query) ? norms_[query] : 1.0;
     }
     // Bounds of a score in the scans' units, rounded outward.
     float at_most(std::size_t query, double score) const;

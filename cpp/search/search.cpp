@@ -1,15 +1,16 @@
 // The driver: plan -> scan -> candidates -> score -> order. A scan proposes, the canonical score decides.
 #include <algorithm>
 #include <chrono>
-#include <numeric>
-#include <type_traits>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "aigc_fast/aigc_fast.hpp"
 #include "base/aligned.hpp"
+#include "base/float_environment.hpp"
 #include "base/rows.hpp"
 #include "base/thread_pool.hpp"
 #include "dispatch/kernels.hpp"
@@ -159,8 +160,8 @@ void scan_items(const Search& search, const QueryGroup& group, const Scanner& sc
     });
 }
 
-// Cutoffs that are probably valid and not far below the k-th score, from a sample of the items. With them the scan finds
-// few rows to look at from its first block on.
+// Cutoffs that are probably valid and not far below the k-th score, from a sample of the items. With them the scan
+// finds few rows to look at from its first block on.
 template <class Scanner>
 std::vector<float> guess_cutoffs(const Search& search, const QueryGroup& group, const Scanner& scanner,
                                  ScanThreads<Scanner>& threads, const TopKSelector& selector) {
@@ -169,16 +170,15 @@ std::vector<float> guess_cutoffs(const Search& search, const QueryGroup& group, 
     probe.begin(group, threads.workers.size());
     scan_items(search, group, scanner, search.plan.sample_rows, stride, threads, probe);
     std::vector<float> guesses(group.count());
-    parallel_for(group.count(), search.plan.threads, [&](std::size_t q, std::size_t worker) {
-        guesses[q] = probe.last_score(q, threads.scratch[worker]);
-    });
+    parallel_for(group.count(), search.plan.threads,
+                 [&](std::size_t q, std::size_t worker) { guesses[q] = probe.last_score(q, threads.scratch[worker]); });
     return guesses;
 }
 
 // Returns the queries for which a guess was too high.
 template <class Scanner, class Selector>
-std::vector<std::size_t> scan_and_score(const Search& search, const QueryGroup& group, const Scanner& scanner, bool guess,
-                                        Selector& selector) {
+std::vector<std::size_t> scan_and_score(const Search& search, const QueryGroup& group, const Scanner& scanner,
+                                        bool guess, Selector& selector) {
     const auto started = std::chrono::steady_clock::now();
     ScanThreads<Scanner> threads(scanner, static_cast<std::size_t>(search.plan.threads), search.plan.block_rows);
     if constexpr (std::is_same_v<Selector, TopKSelector>)
@@ -189,9 +189,8 @@ std::vector<std::size_t> scan_and_score(const Search& search, const QueryGroup& 
     scan_items(search, group, scanner, search.plan.block_rows, 1, threads, selector);
     const auto scanned = std::chrono::steady_clock::now();
     std::vector<std::uint8_t> finished(group.count());
-    parallel_for(group.count(), search.plan.threads, [&](std::size_t q, std::size_t worker) {
-        finished[q] = selector.finish(q, threads.scratch[worker]);
-    });
+    parallel_for(group.count(), search.plan.threads,
+                 [&](std::size_t q, std::size_t worker) { finished[q] = selector.finish(q, threads.scratch[worker]); });
     if (SearchReport* report = search.options.report; report != nullptr) {
         using Seconds = std::chrono::duration<double>;
         report->scan_seconds += Seconds(scanned - started).count();
@@ -213,11 +212,11 @@ std::vector<std::size_t> search_group(const Search& search, const QueryGroup& gr
         return {};
     }
     if (search.plan.way == Way::f32)
-        return scan_and_score(search, group, F32Scanner(group, search.items, metric, *search.kernels.f32, threads), guess,
-                              selector);
-    return scan_and_score(
-        search, group, Int8Scanner(group, search.items, metric, search.kernels, search.options.codes, threads), guess,
-        selector);
+        return scan_and_score(search, group, F32Scanner(group, search.items, metric, *search.kernels.f32, threads),
+                              guess, selector);
+    return scan_and_score(search, group,
+                          Int8Scanner(group, search.items, metric, search.kernels, search.options.codes, threads),
+                          guess, selector);
 }
 
 template <class Selector>
@@ -251,6 +250,7 @@ void run(const Search& search, Selector& selector) {
 
 void topk(const Matrix& queries, const Matrix& items, std::size_t k, const double* thresholds,
           const SearchOptions& options, void* scores, std::int64_t* ids, std::int64_t* counts) {
+    const DefaultFloatEnvironment environment;
     const Search search(queries, items, thresholds, options);
     TopKSelector selector(k, search.filter, search.scorer, items.rows,
                           {scores, scores_are_f64(queries, items), ids, counts});
@@ -263,6 +263,7 @@ void topk(const Matrix& queries, const Matrix& items, std::size_t k, const doubl
 
 ThresholdHits threshold(const Matrix& queries, const Matrix& items, const double* thresholds,
                         const SearchOptions& options) {
+    const DefaultFloatEnvironment environment;
     const Search search(queries, items, thresholds, options);
     ThresholdSelector selector(queries.rows, search.filter, search.scorer);
     run(search, selector);

@@ -171,8 +171,8 @@ bool TopKSelector::finish(std::size_t query, Scorer::Scratch& scratch) {
 }
 
 TopKSelector TopKSelector::probe(std::size_t stride, std::size_t item_count) const {
-    // As many of the sample as will, but for one case in some hundreds, stand for at least k of all: the expected number,
-    // and three standard deviations (of a Poisson count) more.
+    // As many of the sample as will, but for one case in some hundreds, stand for at least k of all: the expected
+    // number, and three standard deviations (of a Poisson count) more.
     const double expected = static_cast<double>(k_) / static_cast<double>(stride);
     const auto rank = static_cast<std::size_t>(std::ceil(expected + 3.0 * std::sqrt(expected) + 2.0));
     return {rank, filter_, scorer_, item_count, {}};

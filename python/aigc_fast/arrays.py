@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # dtypes that the kernels read as they are; uint16 stands for the bits of bfloat16 and never comes from a caller.
 _DIRECT = frozenset(np.dtype(t) for t in (np.float32, np.float64, np.float16, np.int8))
+_MOST_THREADS = 4096
 _EXACT_IN_FLOAT32 = frozenset(np.dtype(t) for t in (np.bool_, np.uint8, np.int16, np.uint16))
 
 
@@ -41,10 +42,11 @@ def as_matrix(x: object, name: str) -> Matrix:
         array, is_torch = _from_torch(x, name), True
     else:
         array, is_torch = _from_any(x, name), False
+    array = _kernel_dtype(array, name, type(x).__name__)
     if array.ndim != 2:
         hint = "; pass one row as x.reshape(1, -1)" if array.ndim == 1 else ""
         raise ValueError(f"{name} must be two-dimensional (rows, columns), got shape {array.shape}{hint}")
-    return Matrix(_kernel_dtype(array, name), is_torch)
+    return Matrix(array, is_torch)
 
 
 def _is_torch_tensor(x: object) -> bool:
@@ -64,7 +66,10 @@ def _from_torch(tensor: Any, name: str) -> npt.NDArray[Any]:
         import torch
 
         return _bfloat16_bits(tensor.view(torch.int16).numpy().view(np.uint16))
-    return tensor.resolve_conj().resolve_neg().numpy()  # type: ignore[no-any-return]
+    try:
+        return tensor.resolve_conj().resolve_neg().numpy()  # type: ignore[no-any-return]
+    except TypeError:
+        raise TypeError(f"{name} is a torch tensor of dtype {tensor.dtype}; pass {name}.float()") from None
 
 
 class _BFloat16Bits(np.ndarray[Any, np.dtype[np.uint16]]):
@@ -77,6 +82,8 @@ def _bfloat16_bits(array: npt.NDArray[np.uint16]) -> npt.NDArray[Any]:
 
 def _from_any(x: Any, name: str) -> npt.NDArray[Any]:
     takes = "a NumPy array, a torch tensor, an object with DLPack or the buffer protocol, or nested lists of numbers"
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; pass {name}.filled(value): the kernels do not see its mask")
     if isinstance(x, np.ndarray):
         return x
     if hasattr(x, "tocsr"):
@@ -94,7 +101,7 @@ def _from_any(x: Any, name: str) -> npt.NDArray[Any]:
         raise TypeError(f"{name} must be {takes}, got {type(x).__name__} ({error})") from None
 
 
-def _kernel_dtype(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+def _kernel_dtype(array: npt.NDArray[Any], name: str, kind: str) -> npt.NDArray[Any]:
     dtype = array.dtype
     if isinstance(array, _BFloat16Bits):
         return array.view(np.ndarray)
@@ -110,7 +117,9 @@ def _kernel_dtype(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     if dtype.kind in "iu":
         return array.astype(np.float64)
     hint = "; pass np.stack(column) for a column of lists" if dtype.kind == "O" else ""
-    raise TypeError(f"{name} must hold float64, float32, float16, bfloat16 or integers, got dtype {dtype}{hint}")
+    raise TypeError(
+        f"{name} must hold float64, float32, float16, bfloat16 or integers, got {kind} of dtype {dtype}{hint}"
+    )
 
 
 def as_count(value: object, name: str, minimum: int) -> int:
@@ -126,7 +135,11 @@ def as_count(value: object, name: str, minimum: int) -> int:
 
 def per_query(values: object, name: str, query_count: int, dtype: type[np.float64 | np.int64]) -> npt.NDArray[Any]:
     """One number for all queries, or an array of one a query, as an array of one a query."""
-    array = _from_torch(values, name) if _is_torch_tensor(values) else np.asarray(values)
+    if _is_torch_tensor(values):
+        tensor: Any = values
+        array = _from_torch(tensor.double() if tensor.is_floating_point() else tensor, name)
+    else:
+        array = np.asarray(values)
     kinds = "iu" if dtype is np.int64 else "iuf"
     if array.dtype.kind not in kinds:
         what = "integers" if dtype is np.int64 else "real numbers"
@@ -162,13 +175,23 @@ def id_lists(lists: object, name: str, query_count: int, item_count: int | None)
     if indptr[0] != 0 or indptr[-1] != ids.shape[0] or (np.diff(indptr) < 0).any():
         raise ValueError(f"{name} indptr must ascend from 0 to the number of ids ({ids.shape[0]})")
     if ids.shape[0] > 1:
-        unsorted = ids[1:] < ids[:-1]
+        not_ascending = ids[1:] <= ids[:-1]
         row_starts = indptr[1:-1]
-        unsorted[row_starts[(row_starts > 0) & (row_starts < ids.shape[0])] - 1] = False
-        if unsorted.any():
-            rows = np.repeat(np.arange(query_count), np.diff(indptr))
-            ids = ids[np.lexsort((ids, rows))]
+        not_ascending[row_starts[(row_starts > 0) & (row_starts < ids.shape[0])] - 1] = False
+        if not_ascending.any():
+            return _sorted_lists(indptr, ids)
     return indptr, ids
+
+
+def _sorted_lists(indptr: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> IdLists:
+    """Sort each list and drop repeated ids."""
+    lists = np.repeat(np.arange(indptr.shape[0] - 1), np.diff(indptr))
+    order = np.lexsort((ids, lists))
+    lists, ids = lists[order], ids[order]
+    first = np.ones(ids.shape[0], np.bool_)
+    first[1:] = (lists[1:] != lists[:-1]) | (ids[1:] != ids[:-1])
+    counts = np.bincount(lists[first], minlength=indptr.shape[0] - 1)
+    return np.concatenate([[0], np.cumsum(counts)]), ids[first]
 
 
 def shared_ids(allowed: object, name: str, item_count: int | None) -> npt.NDArray[np.int64]:
@@ -245,10 +268,11 @@ def page_ends(
     """Check a pair ``(score, id)`` that ends a page."""
     if not (isinstance(after, tuple) and len(after) == 2):
         raise TypeError(f"after must be a pair (score, id), got {type(after).__name__}")
-    return (
-        scores_like(after[0], "after score", query_count, dtype),
-        per_query(after[1], "after id", query_count, np.int64),
-    )
+    scores = scores_like(after[0], "after score", query_count, dtype)
+    ids = per_query(after[1], "after id", query_count, np.int64)
+    # A page that ends with a missing result (score -inf, id -1) was the last one.
+    ids[(ids < 0) & np.isneginf(scores)] = np.iinfo(np.int64).max
+    return scores, ids
 
 
 def is_id_lists(allow: object) -> bool:
@@ -264,7 +288,12 @@ def check_metric(metric: object) -> None:
 
 def threads(num_threads: int | None) -> int:
     """Check a number of threads; 0 stands for the library's default."""
-    return 0 if num_threads is None else as_count(num_threads, "num_threads", 1)
+    if num_threads is None:
+        return 0
+    count = as_count(num_threads, "num_threads", 1)
+    if count > _MOST_THREADS:
+        raise ValueError(f"num_threads must be at most {_MOST_THREADS}, got {count}")
+    return count
 
 
 def as_torch(array: npt.NDArray[Any]) -> Any:
