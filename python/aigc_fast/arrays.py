@@ -42,7 +42,7 @@ def as_matrix(x: object, name: str) -> Matrix:
         array, is_torch = _from_torch(x, name), True
     else:
         array, is_torch = _from_any(x, name), False
-    array = _kernel_dtype(array, name, type(x).__name__)
+    array = _kernel_dtype(array, name, x)
     if array.ndim != 2:
         hint = "; pass one row as x.reshape(1, -1)" if array.ndim == 1 else ""
         raise ValueError(f"{name} must be two-dimensional (rows, columns), got shape {array.shape}{hint}")
@@ -101,7 +101,7 @@ def _from_any(x: Any, name: str) -> npt.NDArray[Any]:
         raise TypeError(f"{name} must be {takes}, got {type(x).__name__} ({error})") from None
 
 
-def _kernel_dtype(array: npt.NDArray[Any], name: str, kind: str) -> npt.NDArray[Any]:
+def _kernel_dtype(array: npt.NDArray[Any], name: str, given: object) -> npt.NDArray[Any]:
     dtype = array.dtype
     if isinstance(array, _BFloat16Bits):
         return array.view(np.ndarray)
@@ -117,9 +117,8 @@ def _kernel_dtype(array: npt.NDArray[Any], name: str, kind: str) -> npt.NDArray[
     if dtype.kind in "iu":
         return array.astype(np.float64)
     hint = "; pass np.stack(column) for a column of lists" if dtype.kind == "O" else ""
-    raise TypeError(
-        f"{name} must hold float64, float32, float16, bfloat16 or integers, got {kind} of dtype {dtype}{hint}"
-    )
+    got = f"dtype {dtype}" if hasattr(given, "dtype") else f"{type(given).__name__} (dtype {dtype})"
+    raise TypeError(f"{name} must hold float64, float32, float16, bfloat16 or integers, got {got}{hint}")
 
 
 def as_count(value: object, name: str, minimum: int) -> int:
