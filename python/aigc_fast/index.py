@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     Ids = npt.NDArray[np.int64]
 
 _NEVER_REMOVED = np.uint32(0xFFFFFFFF)
-_TAIL_ROWS = 4096  # a tail this long is worth coding
+_TAIL_ROWS = 4096  # a tail this long becomes a segment
+_CODED_ROWS = 256  # fewer are scored directly in no time
 
 
 class _Lookup:
@@ -200,7 +201,7 @@ class CosineIndex:
         self._snapshot = _Snapshot((base, self._tail(0)), 0, rows.shape[0])
 
     def _encode(self, rows: npt.NDArray[Any]) -> _core.ItemCodes | None:
-        if rows.shape[0] < _TAIL_ROWS or rows.shape[1] > _core.MAX_CODED_COLUMNS:
+        if rows.shape[0] < _CODED_ROWS or rows.shape[1] > _core.MAX_CODED_COLUMNS:
             return None
         return _core.ItemCodes.encode(rows, self._metric, threads(self._num_threads))
 
