@@ -1,8 +1,8 @@
 """Exact fused multiply-add over NumPy arrays: round(a * b + c) with one rounding.
 
 The fast way follows Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using
-rounding to odd" (IEEE Transactions on Computers 57, 2008), algorithm 5.1; it is valid while nothing underflows or overflows.
-Other elements go through rational arithmetic.
+rounding to odd" (IEEE Transactions on Computers 57, 2008), section 5; it is valid while nothing underflows or
+overflows. Other elements go through rational arithmetic.
 """
 
 from __future__ import annotations

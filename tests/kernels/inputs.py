@@ -21,11 +21,15 @@ DTYPES = ("float32", "float64", "float16", "int8")
 # 8 lanes of float64; 1, 8 and 16 lanes of float32, twice in a panel; and what lies beside each.
 DIMS = st.one_of(st.sampled_from([1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65]), st.integers(1, 70))
 LONG_DIMS = st.sampled_from([257, 1031])
-# Register tiles of 4, 6 and 12 rows. No rows at all is a case of its own (the planner never scans it).
-ITEM_COUNTS = st.one_of(st.sampled_from([1, 3, 4, 5, 6, 7, 11, 12, 13, 23, 24, 25, 63, 64, 65]), st.integers(1, 90))
-# 1 to 4 queries have kernels of their own; panels are 1, 2, 8, 16 and 32 wide.
-QUERY_COUNTS = st.one_of(st.integers(1, 5), st.sampled_from([0, 7, 8, 9, 15, 16, 17, 31, 32, 33, 35]))
-BLOCK_ROWS = st.sampled_from([1, 2, 5, 12, 13, 40])
+# Register tiles of 4, 6 and 12 rows, blocks of 16 codes. No rows at all is a case of its own: the planner never scans it.
+ITEM_COUNTS = st.one_of(
+    st.sampled_from([1, 3, 4, 5, 6, 7, 11, 12, 13, 15, 16, 17, 24, 25, 63, 64, 65]), st.integers(1, 90)
+)
+# 1 to 4 queries have kernels of their own; panels of float32 are 1, 2, 8, 16 and 32 wide, those of int8 1, 4 and 12.
+QUERY_COUNTS = st.one_of(
+    st.integers(1, 5), st.sampled_from([0, 7, 8, 9, 11, 12, 13, 15, 16, 17, 24, 25, 31, 32, 33, 35])
+)
+BLOCK_ROWS = st.sampled_from([1, 2, 5, 12, 13, 16, 40])
 
 FINITE_KINDS = ("integer", "normal", "duplicate", "ulp", "zero", "query", "huge", "tiny", "constant", "spike")
 ROW_KINDS = (*FINITE_KINDS, "nan", "inf")
@@ -47,8 +51,8 @@ class Problem(NamedTuple):
 def _fill(rng: np.random.Generator, count: int, dim: int, kinds: tuple[str, ...], wide: bool, against: Array) -> Array:
     """Float64 rows of the given kinds, mixed; `wide`: magnitudes of float64, else of float32."""
     rows = rng.normal(size=(count, dim))
-    huge = [1e20, 1e30, 1.5e38] + ([1e150, 1e200, 1e300] if wide else [])
-    tiny = [1e-20, 1e-30, 1e-42] + ([1e-150, 1e-200, 1e-310] if wide else [])
+    huge = [1e17, 1e20, 1e30, 1.5e38] + ([1e150, 1e200, 1e300] if wide else [])
+    tiny = [1e-17, 1e-20, 1e-30, 1e-42] + ([1e-150, 1e-200, 1e-310] if wide else [])
     for i, kind in enumerate(rng.choice(kinds, count)):
         row = rows[i]
         if kind == "integer":
@@ -147,8 +151,8 @@ def problems(
 
 @st.composite
 def ways(draw: st.DrawFn) -> list[Way]:
-    """Every instruction set, directly and by a scan, with one choice of threads and block size."""
-    return all_ways(draw(st.integers(1, 3)), draw(BLOCK_ROWS))
+    """Every instruction set, directly and by each scan, with one choice of threads, block size and sample."""
+    return all_ways(draw(st.integers(1, 3)), draw(BLOCK_ROWS), draw(st.sampled_from([0, 0, 2, 3])))
 
 
 def counts_around(count: int) -> st.SearchStrategy[int]:

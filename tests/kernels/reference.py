@@ -26,7 +26,7 @@ MISSING = (np.inf, -1)  # (negated score, id) of a slot without a result: nothin
 _FLOAT32_SCORES = ("float32", "float16", "bfloat16", "int8", "uint8", "int16", "uint16", "bool")
 
 
-def score_dtype(*arrays: Array) -> type[np.float32] | type[np.float64]:
+def score_dtype(*arrays: Array) -> type[np.float32 | np.float64]:
     return np.float32 if all(a.dtype.name in _FLOAT32_SCORES for a in arrays) else np.float64
 
 
@@ -46,13 +46,13 @@ def _in_lanes(rows: Float64) -> Float64:
 
 
 def dots(queries: Float64, items: Float64, exact_products: bool) -> Float64:
-    """Canonical dot products (n_queries, n_items). `exact_products`: of float32 values, where a * b + c needs no fusing."""
+    """Canonical dot products (n_queries, n_items).
+
+    `exact_products`: of float32 values, where a * b + c rounds once without fusing.
+    """
     sums = np.zeros((queries.shape[0], items.shape[0], _LANES))
     for q, x in zip(_in_lanes(queries), _in_lanes(items), strict=True):
-        if exact_products:
-            sums = sums + q[:, None] * x[None]
-        else:
-            sums = fma(q[:, None], x[None], sums)
+        sums = sums + q[:, None] * x[None] if exact_products else fma(q[:, None], x[None], sums)
     return _add_lanes(sums)
 
 
@@ -132,7 +132,7 @@ def normalize(x: Array) -> tuple[Array, Array]:
         return unit.astype(score_dtype(x)), norms.astype(score_dtype(x))
 
 
-def _rounded(value: float, dtype: type[np.float32] | type[np.float64]) -> float:
+def _rounded(value: float, dtype: type[np.float32 | np.float64]) -> float:
     with np.errstate(over="ignore", under="ignore"):
         return float(dtype(value))
 

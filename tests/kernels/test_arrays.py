@@ -144,7 +144,9 @@ def test_dlpack_only_objects() -> None:
 
 
 class OnGPU:
-    __cuda_array_interface__: dict[str, Any] = {}
+    """What arrays on a GPU, such as CuPy's, look like to a library that does not know them."""
+
+    __cuda_array_interface__ = None
 
 
 class Unreadable:
@@ -221,7 +223,7 @@ def test_columns_must_agree() -> None:
 
 def test_masked_arrays_are_refused() -> None:
     """A mask says that values are missing; to search them all the same would be wrong."""
-    with pytest.raises(TypeError, match="items.*mask"):
+    with pytest.raises(TypeError, match=r"items.*mask"):
         cosine_topk(FLOAT32[:1], np.ma.masked_greater(FLOAT32, 5), 2)
 
 

@@ -1,7 +1,7 @@
 """The cases that users of similar libraries reported, by number, as input and right answer.
 
-Cases 15 (an index with remove) and 17 (CUDA streams) belong to parts that do not exist yet; 18 is in test_threads.py and
-19 in test_memory.py.
+Case 15 (ids that are removed) belongs to the index, 17 (CUDA streams) to the GPU; 18 is in test_threads.py, 19 in
+test_memory.py.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from aigc_fast import TopK, cosine_similarity, cosine_threshold, cosine_topk
 from . import reference
 from .checks import assert_same_results, id_lists
 from .inputs import METRICS
-from .test_arrays import DLPackOnly
+from .test_arrays import DLPackOnly, OnGPU
 from .ways import ISAS, Way, all_ways, taking
 
 X = np.array([[1, 0], [0, 1], [1, 1], [0, 0], [2, 0]], np.float32)
 Q = X[:1]
-WAYS = [*all_ways(1, 2), *all_ways(2, 2), *(Way(isa, None) for isa in ISAS)]
+WAYS = [*all_ways(2, 2), *(Way(isa, None) for isa in ISAS)]
 
 
 @pytest.fixture(params=WAYS, ids=str)
@@ -231,12 +231,7 @@ def test_case_16_arrays_of_other_libraries() -> None:
 
 @once
 def test_case_16_an_array_on_a_gpu() -> None:
-    """What CuPy arrays look like to a library that does not know CuPy."""
-
-    class OnGPU:
-        __cuda_array_interface__: dict[str, Any] = {}
-
-    with pytest.raises(TypeError, match="items is a OnGPU on a GPU; .* copy it"):
+    with pytest.raises(TypeError, match=r"items is a OnGPU on a GPU; .* copy it"):
         cosine_topk(Q, OnGPU(), 3)
 
 

@@ -14,7 +14,7 @@ from .checks import assert_same_results
 from .subprocesses import failing_python, run_python
 from .ways import ISAS
 
-KNOWN = ["avx512", "avx2", "scalar"]  # best first
+KNOWN = ["avx512_vnni", "avx512", "avx2", "scalar"]  # best first
 
 
 def cpu_flags() -> set[str]:
@@ -24,7 +24,8 @@ def cpu_flags() -> set[str]:
 
 def test_available_isas_are_what_the_cpu_has() -> None:
     flags = cpu_flags()
-    needs = {"avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "avx2": {"avx2", "fma"}, "scalar": set()}
+    avx512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+    needs = {"avx512_vnni": avx512 | {"avx512_vnni"}, "avx512": avx512, "avx2": {"avx2", "fma"}, "scalar": set()}
     assert available_isas() == [name for name in KNOWN if needs[name] <= flags]
 
 
@@ -64,6 +65,6 @@ def test_set_isa() -> None:
         assert isa() == name
         assert_same_results(cosine_topk(x, x, 3), expected)
     _core.set_isa(before)
-    with pytest.raises(ValueError, match="isa='sse9' is not an instruction set .* they have: .*scalar"):
+    with pytest.raises(ValueError, match=r"isa='sse9' is not an instruction set .* they have: .*scalar"):
         _core.set_isa("sse9")
     assert isa() == before

@@ -25,7 +25,7 @@ from aigc_fast import (
 from . import reference
 from .checks import assert_same_bits, assert_same_results
 from .subprocesses import failing_python, run_python, start_python
-from .ways import ISAS, Way, taking
+from .ways import ISAS, PATHS, Way, taking
 
 X = np.random.default_rng(0).normal(size=(3000, 24)).astype(np.float32)
 X[::50] = X[0]  # ties
@@ -37,8 +37,8 @@ def test_any_number_gives_the_same_bits(isa: str, query_count: int) -> None:
     best = reference.topk(X[:query_count], X, 70)
     hits = reference.threshold(X[:query_count], X, 0.3)
     for threads in (1, 2, 3, 8):
-        for direct in (True, False):
-            with taking(Way(isa, direct, threads, 0 if direct else 130)):
+        for path in PATHS:
+            with taking(Way(isa, path, threads, 130)):
                 assert_same_results(cosine_topk(X[:query_count], X, 70), best)
                 assert_same_results(cosine_threshold(X[:query_count], X, 0.3), hits)
 
@@ -64,7 +64,7 @@ def test_concurrent_callers() -> None:
         n, k, threads = job
         assert_same_results(cosine_topk(X[:9], X[:n], k, num_threads=threads), expected[n, k])
 
-    with taking(Way(ISAS[0], False, 3, 100)), ThreadPoolExecutor(8) as pool:
+    with taking(Way(ISAS[0], "f32", 3, 100)), ThreadPoolExecutor(8) as pool:
         list(pool.map(run, jobs))
 
 
@@ -250,6 +250,6 @@ def test_wrong_default_num_threads() -> None:
 
 def test_an_absurd_number_of_threads_is_no_harm() -> None:
     """More threads than the system could give: those that are there do the work."""
-    with taking(Way(ISAS[0], False, 0, 100)):
+    with taking(Way(ISAS[0], "f32", 0, 100)):
         assert_same_results(cosine_topk(X[:9], X, 5, num_threads=500), reference.topk(X[:9], X, 5))
     assert _core.get_num_threads() >= 1

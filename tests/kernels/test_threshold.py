@@ -14,7 +14,7 @@ from aigc_fast import ThresholdHits, cosine_similarity, cosine_threshold, cosine
 from . import reference
 from .checks import assert_same_results
 from .inputs import METRICS, Problem, problems, ways
-from .ways import ISAS, Way, all_ways, taking
+from .ways import ISAS, PATHS, Way, all_ways, taking
 
 
 def check_everywhere(problem: Problem, threshold: Any, some_ways: list[Way], **kwargs: Any) -> ThresholdHits:
@@ -105,11 +105,11 @@ def test_threshold_is_rounded_to_the_dtype_of_scores() -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("direct", [True, False])
-def test_many_ties_by_the_thousand(isa: str, direct: bool) -> None:
+@pytest.mark.parametrize("path", PATHS)
+def test_many_ties_by_the_thousand(isa: str, path: str) -> None:
     x = np.ones((3000, 5), np.float32)
     x[::3] = -1
-    with taking(Way(isa, direct, 3, 0 if direct else 500)):
+    with taking(Way(isa, path, 3, 500)):
         hits = cosine_threshold(x[:3], x, 0.5)
     expected = [list(range(0, 3000, 3)), *[[j for j in range(3000) if j % 3]] * 2]
     assert [hits.ids[a:b].tolist() for a, b in zip(hits.indptr[:-1], hits.indptr[1:], strict=True)] == expected

@@ -15,7 +15,7 @@ from . import reference
 from .checks import assert_same_results
 from .inputs import LONG_DIMS, METRICS, Problem, counts_around, problems, ways
 from .subprocesses import run_python
-from .ways import ISAS, Way, all_ways, taking
+from .ways import ISAS, PATHS, Way, all_ways, taking
 
 
 def check_everywhere(problem: Problem, k: int, some_ways: list[Way], **kwargs: Any) -> TopK:
@@ -77,8 +77,8 @@ def test_integer_rows(isa: str, query_count: int, dim: int) -> None:
     x = rng.integers(-3, 4, (61, dim)).astype(np.float32)
     products = (q.astype(np.int64) @ x.T.astype(np.int64)).astype(np.float32)
     order = np.lexsort((np.broadcast_to(np.arange(61), products.shape), -products))[:, :9]
-    for direct in (True, False):
-        with taking(Way(isa, direct, 1, 0 if direct else 25)):
+    for path in PATHS:
+        with taking(Way(isa, path, 1, 25)):
             best = cosine_topk(q, x, 9, metric="inner_product")
         assert best.ids.tolist() == order.tolist()
         assert best.scores.tolist() == np.take_along_axis(products, order, axis=1).tolist()
@@ -156,9 +156,10 @@ def test_a_scan_may_be_asked_of_no_items() -> None:
 import numpy as np
 from aigc_fast import _core, cosine_threshold, cosine_topk
 none = np.ones((0, 3), np.float32)
-for threads, block_rows in ((1, 0), (2, 5)):
-    _core.override_plan(direct=False, threads=threads, block_rows=block_rows)
-    print(cosine_topk(np.ones((2, 3)), none, 4).counts.tolist(), cosine_threshold(np.ones((2, 3)), none, 0).indptr.tolist())
+for way in ("f32", "int8"):
+    _core.override_plan(way, 2, 5)
+    best, hits = cosine_topk(np.ones((2, 3)), none, 4), cosine_threshold(np.ones((2, 3)), none, 0)
+    print(best.counts.tolist(), hits.indptr.tolist())
 """
     assert run_python(code).splitlines() == ["[0, 0] [0, 0, 0]"] * 2
 

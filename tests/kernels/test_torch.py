@@ -118,7 +118,7 @@ def test_wrong_tensors(tensor: Any, message: str) -> None:
 
 
 def test_flush_to_zero_changes_nothing() -> None:
-    """The calling thread flushes subnormal numbers to zero: torch.set_flush_denormal, libraries built with -ffast-math."""
+    """The caller's thread may flush subnormal numbers: torch.set_flush_denormal, libraries built with -ffast-math."""
     x = np.array([[1e-42, 0], [0, 1e-42], [1e-42, 1e-42], [3e-39, 1e-45], [1, 0]], np.float32)
     half = np.array([[6e-8, 0], [0, 6e-8], [1, 0]], np.float16)
     for rows in (x, half):

@@ -1,4 +1,4 @@
-"""The ways that a search can take: instruction sets, scored directly or scanned, threads, sizes of blocks.
+"""The ways that a search can take: instruction sets, scored directly or scanned, threads, sizes of blocks, samples.
 
 Small inputs take the ways of large ones through the extension's hooks; every way must give the same bits.
 """
@@ -12,17 +12,19 @@ from typing import NamedTuple
 from aigc_fast import _core, available_isas
 
 ISAS = available_isas()
+PATHS = ("direct", "f32", "int8")
 
 
 class Way(NamedTuple):
     isa: str
-    direct: bool | None  # None: the planner's choice
+    path: str | None  # one of PATHS; None: the planner's choice
     threads: int = 0
     block_rows: int = 0
+    sample_stride: int = 0  # one in so many blocks is looked at beforehand, to guess cutoffs
 
     def __str__(self) -> str:
-        kind = {True: "direct", False: "scan", None: "planned"}[self.direct]
-        return f"{self.isa}-{kind}-threads{self.threads}-block{self.block_rows}"
+        options = [f"{name}{value}" for name, value in zip("tbs", self[2:], strict=True) if value]
+        return "-".join([self.isa, self.path or "planned", *options])
 
 
 @contextlib.contextmanager
@@ -30,7 +32,7 @@ def taking(way: Way) -> Iterator[None]:
     """Make every search inside take this way, and check that it does."""
     before = _core.isa()
     _core.set_isa(way.isa)
-    _core.override_plan(direct=way.direct, threads=way.threads, block_rows=way.block_rows)
+    _core.override_plan(*way[1:])
     try:
         assert _core.isa() == way.isa
         yield
@@ -39,6 +41,10 @@ def taking(way: Way) -> Iterator[None]:
         _core.set_isa(before)
 
 
-def all_ways(threads: int, block_rows: int) -> list[Way]:
-    """Both paths on every instruction set."""
-    return [Way(isa, direct, threads, 0 if direct else block_rows) for isa in ISAS for direct in (True, False)]
+def all_ways(threads: int, block_rows: int, sample_stride: int = 0) -> list[Way]:
+    """Every path on every instruction set."""
+    return [
+        Way(isa, path, threads) if path == "direct" else Way(isa, path, threads, block_rows, sample_stride)
+        for isa in ISAS
+        for path in PATHS
+    ]
