@@ -150,6 +150,27 @@ def test_average_follows_the_generator_by_hand():
         np.testing.assert_allclose(state.averaged_generator.output.weight.detach().numpy(), average, rtol=1e-5)
 
 
+def test_all_networks_standardize_conditions_alike_from_the_start():
+    state, batch, _ = start()
+    for network in (state.generator, state.discriminator, state.averaged_generator):
+        assert torch.equal(network.standardize.mean, batch.conditions.mean(dim=0))
+        assert torch.equal(network.standardize.scale, state.generator.standardize.scale)
+        assert network.standardize.scale != 1
+
+
+def test_fine_tuning_starts_a_new_average_from_the_old_one():
+    state, batch, config = start()
+    for _ in range(5):
+        generator_step(state, batch, config)
+    average = {name: tensor.clone() for name, tensor in state.averaged_generator.state_dict().items()}
+    state.continue_from_average()
+    for networks in (state.generator, state.averaged_generator):
+        assert all(torch.equal(tensor, average[name]) for name, tensor in networks.state_dict().items())
+    generator_step(state, batch, config)  # the new average's first value, not a thousandth of the way to it
+    assert torch.equal(state.averaged_generator.output.weight, state.generator.output.weight)
+    assert not torch.equal(state.averaged_generator.output.weight, average["output.weight"])
+
+
 def test_schedule_rises_then_falls_along_a_cosine():
     rate = cosine_schedule(0.8, epochs=20)
     assert rate(0) == 0
