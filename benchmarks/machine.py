@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import os
 import platform
+import shutil
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +48,50 @@ def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, l
     return times
 
 
-def read_bandwidth(threads: int, megabytes: int = 512) -> float:
-    """Return the bytes/s at which all threads together read memory (a sum, by NumPy's vectorized loops)."""
-    from concurrent.futures import ThreadPoolExecutor
+def _peaks() -> ctypes.CDLL | None:
+    """Compile peaks.c for this machine; None where there is no compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or platform.machine() != "x86_64":
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder, "peaks.so")
+        source = Path(__file__).with_name("peaks.c")
+        command = [compiler, "-O3", "-march=native", "-shared", "-fPIC", str(source), "-o", str(library)]
+        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            return None
+        peaks = ctypes.CDLL(str(library))
+    for name in ("f32_multiply_adds", "int8_multiply_adds"):
+        getattr(peaks, name).argtypes = [ctypes.c_uint64]
+        getattr(peaks, name).restype = ctypes.c_uint64
+    peaks.read_memory.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    peaks.read_memory.restype = ctypes.c_uint64
+    return peaks
 
-    block = np.ones(megabytes * (1 << 20) // 8, dtype=np.int64)
-    parts = np.array_split(block, threads * 4)
+
+def limits(threads: int) -> dict[str, float]:
+    """Measure what this machine can do at most with these threads: reading memory, and multiply-adds in registers."""
+    peaks = _peaks()
+    if peaks is None:
+        return {}
+    rounds = 4_000_000
+    block = np.ones(1 << 26, dtype=np.int64)  # 512 MiB
+    parts = np.array_split(block, threads)
+    work: dict[str, Callable[[int], Any]] = {
+        "read_gb_per_s": lambda i: peaks.read_memory(parts[i].ctypes.data, parts[i].size),
+        "f32_gflop_per_s": lambda i: peaks.f32_multiply_adds(rounds),
+        "int8_gop_per_s": lambda i: peaks.int8_multiply_adds(rounds),
+    }
+    amounts = {
+        "read_gb_per_s": float(block.nbytes),
+        "f32_gflop_per_s": float(threads * peaks.f32_multiply_adds(rounds)),
+        "int8_gop_per_s": float(threads * peaks.int8_multiply_adds(rounds)),
+    }
+    found = {}
     with ThreadPoolExecutor(threads) as pool:
-        times = [seconds(lambda: list(pool.map(np.bitwise_or.reduce, parts))) for _ in range(9)]
-    return block.nbytes / statistics.median(times)
+        for name, run in work.items():
+            times = [seconds(lambda run=run: list(pool.map(run, range(threads)))) for _ in range(9)]
+            found[name] = round(amounts[name] / statistics.median(times) / 1e9, 1)
+    return found
 
 
 def versions(names: list[str]) -> dict[str, str]:
@@ -83,6 +122,6 @@ def describe(threads: int) -> dict[str, Any]:
         "isa": aigc_fast.isa(),
         "python": platform.python_version(),
         "commit": commit.stdout.strip() or None,
-        "read_gb_per_s": round(read_bandwidth(threads) / 1e9, 1),
-        "versions": versions(["aigc-fast", "numpy", "torch", "faiss-cpu", "scikit-learn"]),
+        "limits": limits(threads),
+        "versions": versions(["aigc-fast", "numpy", "torch", "faiss-cpu", "usearch", "scikit-learn"]),
     }

@@ -1,10 +1,11 @@
-"""Compare exact top-K search with NumPy, torch, faiss and scikit-learn, each at its best settings, in one run.
+"""Compare exact top-K search with NumPy, torch, faiss, usearch and scikit-learn, each at its best settings, in one run.
 
     python -m benchmarks.peers                      # the cells of docs/performance.md
     python -m benchmarks.peers --cells 200000x128x256x10
 
-A cell is items x dims x queries x k. Every library gets rows that are already normalized where it needs them (that
-time is not counted for it), the same threads, and answers that are checked against float64.
+A cell is items x dims x queries x k, on Gaussian rows. Every library gets rows that are already normalized where it
+needs them, and its index built (that time is not counted for it), the same threads, and answers that are checked
+against float64. Calls are interleaved; figures are medians.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ class Cell(NamedTuple):
 DEFAULT_CELLS = [
     Cell(1_000_000, 128, 1, 10),
     Cell(200_000, 128, 16, 10),
+    Cell(1_000_000, 128, 16, 10),
     Cell(200_000, 128, 256, 10),
+    Cell(200_000, 128, 256, 100),
+    Cell(100_000, 768, 1, 10),
     Cell(100_000, 768, 64, 100),
 ]
 
@@ -44,6 +48,12 @@ DEFAULT_CELLS = [
 def aigc_fast_search(queries: Any, items: Any, k: int, threads: int) -> Search:
     """Ours: no index, rows as they come, norms computed in the same pass."""
     return lambda: aigc_fast.cosine_topk(queries, items, k, num_threads=threads).ids
+
+
+def aigc_fast_index(queries: Any, items: Any, k: int, threads: int) -> Search:
+    """Ours with a CosineIndex."""
+    index = aigc_fast.CosineIndex(items, num_threads=threads)
+    return lambda: index.topk(queries, k, num_threads=threads).ids
 
 
 def numpy_search(queries: Any, items: Any, k: int, threads: int) -> Search:
@@ -88,8 +98,16 @@ def faiss_search(queries: Any, items: Any, k: int, threads: int) -> Search:
     return lambda: index.search(unit_queries, k)[1]
 
 
+def usearch_search(queries: Any, items: Any, k: int, threads: int) -> Search:
+    """Exact search over unit rows."""
+    from usearch.index import MetricKind, search
+
+    unit, unit_queries = aigc_fast.normalize(items), aigc_fast.normalize(queries)
+    return lambda: search(unit, unit_queries, k, MetricKind.IP, exact=True, threads=threads).keys.reshape(-1, k)
+
+
 def sklearn_search(queries: Any, items: Any, k: int, threads: int) -> Search:
-    """Unit rows and Euclidean distance, scikit-learn's fused way (cosine has none); threads by threadpoolctl."""
+    """Compare unit rows by Euclidean distance, scikit-learn's fused way (cosine has none); threads by threadpoolctl."""
     from sklearn.neighbors import NearestNeighbors
     from threadpoolctl import threadpool_limits
 
@@ -104,11 +122,14 @@ def sklearn_search(queries: Any, items: Any, k: int, threads: int) -> Search:
     return search
 
 
-PEERS: dict[str, Callable[[Any, Any, int, int], Search]] = {
+OURS = ("index", "aigc_fast")
+RIVALS: dict[str, Callable[[Any, Any, int, int], Search]] = {
+    "index": aigc_fast_index,
     "aigc_fast": aigc_fast_search,
     "NumPy": numpy_search,
     "torch": torch_search,
     "faiss": faiss_search,
+    "usearch": usearch_search,
     "scikit-learn": sklearn_search,
 }
 
@@ -129,19 +150,37 @@ def run_cell(cell: Cell, threads: int, rounds: int) -> dict[str, Any]:
     items = rng.standard_normal((cell.items, cell.dims), dtype=np.float32)
     queries = rng.standard_normal((cell.queries, cell.dims), dtype=np.float32)
     expected = exact_ids(queries[:16], items, cell.k)
-    searches = {name: make(queries, items, cell.k, threads) for name, make in PEERS.items()}
+    searches = {name: make(queries, items, cell.k, threads) for name, make in RIVALS.items()}
     recall = {
         name: float(np.mean([len(set(a) & set(b)) / cell.k for a, b in zip(search()[:16], expected, strict=True)]))
         for name, search in searches.items()
     }
-    if not np.array_equal(searches["aigc_fast"]()[:16], expected):
-        raise SystemExit(f"{cell}: our ids differ from float64 brute force")
+    for name in OURS:
+        if not np.array_equal(searches[name]()[:16], expected):
+            raise SystemExit(f"{cell}: the ids of {name} differ from float64 brute force")
     times = machine.interleaved(searches, rounds)
     return {
         "cell": cell._asdict(),
         "milliseconds": {name: round(statistics.median(t) * 1e3, 3) for name, t in times.items()},
         "recall": recall,
     }
+
+
+def fractions(cell: Cell, ms: dict[str, float], limits: dict[str, float]) -> str:
+    """Say how much faster ours is than the fastest other, and what part of the machine's limits it reaches."""
+    best = min(value for name, value in ms.items() if name not in OURS)
+    parts = [f"{name} {best / ms[name]:.1f}x the fastest other" for name in OURS]
+    if limits and cell.queries == 1:
+        elements = cell.items * cell.dims
+        read = limits["read_gb_per_s"]
+        parts.append(f"rows read at {400 * elements / ms['aigc_fast'] / 1e6 / read:.0f} % of bandwidth")
+        parts.append(f"codes at {100 * elements / ms['index'] / 1e6 / read:.0f} %")
+    elif limits:
+        operations = 2 * cell.items * cell.dims * cell.queries
+        parts.append(f"{operations / ms['index'] / 1e6:.0f} Gop/s with the index")
+        if limits["int8_gop_per_s"]:
+            parts[-1] += f" = {100 * operations / ms['index'] / 1e6 / limits['int8_gop_per_s']:.0f} % of the int8 peak"
+    return ", ".join(parts)
 
 
 def main() -> None:
@@ -158,18 +197,13 @@ def main() -> None:
     about = machine.describe(options.threads)
     print(json.dumps(about, indent=1))
     results = []
-    print(f"{'items x dims x queries x k':>28} " + " ".join(f"{name:>14}" for name in PEERS) + "   ms; ours vs best")
+    print(f"{'items x dims x queries x k':>26} " + " ".join(f"{name:>12}" for name in RIVALS) + "   milliseconds")
     for cell in cells:
         result = run_cell(cell, options.threads, options.rounds)
         results.append(result)
         ms = result["milliseconds"]
-        best = min(value for name, value in ms.items() if name != "aigc_fast")
-        line = " ".join(f"{ms[name]:>14.2f}" for name in PEERS)
-        line += f"   {best / ms['aigc_fast']:.1f}x"
-        if cell.queries == 1:
-            rate = cell.items * cell.dims * 4 / ms["aigc_fast"] / 1e6
-            line += f", {rate:.1f} GB/s = {100 * rate / about['read_gb_per_s']:.0f} % of read bandwidth"
-        print(f"{'x'.join(map(str, cell)):>28} {line}", flush=True)
+        print(f"{'x'.join(map(str, cell)):>26} " + " ".join(f"{ms[name]:>12.2f}" for name in RIVALS), flush=True)
+        print(" " * 27 + fractions(cell, ms, about["limits"]), flush=True)
     if options.output:
         options.output.write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")
 

@@ -64,10 +64,9 @@ RowKind RowEncoder::load(std::size_t row, float* out) {
             x = rows_.in_place<float>(row);
         else
             rows_.copy_f32(row, out);
-        const F32Block one{x, 0, 1, dim, nullptr, nullptr, 0};
         float scale;
         float slack;
-        kernels_.f32->measure(one, metric_, &scale, &slack);
+        kernels_.f32->measure({x, 0, 1, dim, &scale, &slack}, metric_);
         if (std::isnan(slack)) return RowKind::never;
         if (std::isinf(slack)) return RowKind::unbounded;
         for (std::size_t j = 0; j < dim; ++j) out[j] = x[j] * scale;

@@ -21,9 +21,8 @@ struct F32Block {
     std::ptrdiff_t stride;  // floats from row to row
     std::size_t count;
     std::size_t dim;
-    const float* scale;  // a row each
-    const float* slack;
-    std::size_t prefetch_bytes;  // scan_few fetches this far ahead, so that memory never idles; 0: not at all
+    float* scale;  // a row each, written by measure (scan_few needs no measure, and writes slack itself)
+    float* slack;
 };
 
 struct F32Queries {
@@ -39,13 +38,13 @@ inline constexpr std::size_t kMaxPanelWidth = 32;  // widest panel of any kernel
 
 struct F32ScanKernels {
     std::size_t width;  // float lanes; a panel is this wide, or twice for more queries
-    void (*measure)(const F32Block& block, Metric metric, float* scale, float* slack);
+    void (*measure)(const F32Block& block, Metric metric);
     // Both scan rows from `begin`, append hits and return the row to go on with: block.count, or less when `hits`
     // has no room for another tile. The caller then handles the hits, which may raise the cutoffs.
     std::size_t (*scan_panel)(const F32Block& block, const F32Queries& queries, std::size_t begin, Hit* hits,
                               std::size_t capacity, std::size_t* hit_count);
-    std::size_t (*scan_few)(const F32Block& block, const F32Queries& queries, std::size_t begin, Hit* hits,
-                            std::size_t capacity, std::size_t* hit_count);
+    std::size_t (*scan_few)(const F32Block& block, const F32Queries& queries, Metric metric, std::size_t begin,
+                            Hit* hits, std::size_t capacity, std::size_t* hit_count);
 };
 
 extern const F32ScanKernels f32_scan_scalar;

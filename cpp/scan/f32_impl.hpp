@@ -16,6 +16,8 @@ static_assert(kTileRows <= aigc_fast::kScanTileRows && 2 * F32::width <= aigc_fa
 // Norms outside this range could overflow or lose bits to underflow in float32 sums.
 constexpr double kSmallestNorm = 0x1p-60;
 constexpr double kLargestNorm = 0x1p60;
+constexpr std::size_t kCacheLineFloats = 16;
+constexpr std::size_t kPrefetchFloats = 1024;  // 4 KiB ahead of the row
 // A row whose mean is this much larger than its deviation has no useful float32 bound: rounding a float64 row to
 // float32 changes its deviation by a share of up to 2^-24 times this.
 constexpr double kLargestPearsonSlack = 0x1p14;
@@ -47,32 +49,35 @@ double mean(const float* x, std::size_t dim) {
     return sum / static_cast<double>(dim);
 }
 
-void measure(const F32Block& block, Metric metric, float* scale, float* slack) {
-    for (std::size_t i = 0; i < block.count; ++i) {
-        const float* x = block.rows + static_cast<std::ptrdiff_t>(i) * block.stride;
-        const double square = sum_of_squares(x, block.dim, 0.0);
-        const double norm = __builtin_sqrt(square);
-        scale[i] = 0.0f;
-        if (!__builtin_isfinite(square)) {
-            slack[i] = __builtin_nanf("");
-        } else if (norm == 0.0) {
-            slack[i] = 0.0f;
-        } else if (!(norm >= kSmallestNorm && norm <= kLargestNorm)) {
-            slack[i] = __builtin_inff();
-        } else if (metric == Metric::cosine) {
-            scale[i] = static_cast<float>(1.0 / norm);
-            slack[i] = 1.0f;
-        } else if (metric == Metric::inner_product) {
-            scale[i] = 1.0f;
-            slack[i] = static_cast<float>(norm);
-        } else {
-            const double deviation = __builtin_sqrt(sum_of_squares(x, block.dim, mean(x, block.dim)));
-            // A deviation of zero says nothing of a float64 row, which this may be the rounding of.
-            const bool bounded = norm <= kLargestPearsonSlack * deviation;
-            scale[i] = bounded ? static_cast<float>(1.0 / deviation) : 0.0f;
-            slack[i] = bounded ? static_cast<float>(norm / deviation) : __builtin_inff();
-        }
+inline void measure_row(const float* x, std::size_t dim, Metric metric, float* scale, float* slack) {
+    const double square = sum_of_squares(x, dim, 0.0);
+    const double norm = __builtin_sqrt(square);
+    *scale = 0.0f;
+    if (!__builtin_isfinite(square)) {
+        *slack = __builtin_nanf("");
+    } else if (norm == 0.0) {
+        *slack = 0.0f;
+    } else if (!(norm >= kSmallestNorm && norm <= kLargestNorm)) {
+        *slack = __builtin_inff();
+    } else if (metric == Metric::cosine) {
+        *scale = static_cast<float>(1.0 / norm);
+        *slack = 1.0f;
+    } else if (metric == Metric::inner_product) {
+        *scale = 1.0f;
+        *slack = static_cast<float>(norm);
+    } else {
+        const double deviation = __builtin_sqrt(sum_of_squares(x, dim, mean(x, dim)));
+        // A deviation of zero says nothing of a float64 row, which this may be the rounding of.
+        const bool bounded = norm <= kLargestPearsonSlack * deviation;
+        *scale = bounded ? static_cast<float>(1.0 / deviation) : 0.0f;
+        *slack = bounded ? static_cast<float>(norm / deviation) : __builtin_inff();
     }
+}
+
+void measure(const F32Block& block, Metric metric) {
+    for (std::size_t i = 0; i < block.count; ++i)
+        measure_row(block.rows + static_cast<std::ptrdiff_t>(i) * block.stride, block.dim, metric, block.scale + i,
+                    block.slack + i);
 }
 
 // Appends the lanes of `mask`, which start at query `first`.
@@ -150,20 +155,23 @@ std::size_t scan_panel(const F32Block& block, const F32Queries& queries, std::si
                                        : scan_panel_of<2>(block, queries, begin, hits, capacity, hit_count);
 }
 
-// For few queries memory is the limit: each row is read once, lanes run along the row.
+// For few queries memory is the limit: each row is measured and scanned while it passes, lanes run along the row.
 template <std::size_t Queries>
-std::size_t scan_few_of(const F32Block& block, const F32Queries& queries, std::size_t row, Hit* hits,
+std::size_t scan_few_of(const F32Block& block, const F32Queries& queries, Metric metric, std::size_t row, Hit* hits,
                         std::size_t capacity, std::size_t* hit_count) {
     for (; row < block.count && *hit_count + Queries <= capacity; ++row) {
         const float* x = block.rows + static_cast<std::ptrdiff_t>(row) * block.stride;
+        for (std::size_t j = 0; j < block.dim; j += kCacheLineFloats) __builtin_prefetch(x + j + kPrefetchFloats);
+        float scale;
+        float slack;
+        measure_row(x, block.dim, metric, &scale, &slack);
+        block.slack[row] = slack;
         F32 sums[Queries];
 #pragma GCC unroll 4
         for (std::size_t i = 0; i < Queries; ++i) sums[i] = F32::zero();
         std::size_t j = 0;
         for (; j + F32::width <= block.dim; j += F32::width) {
             const F32 item_f32 = F32::load(x + j);
-            if (block.prefetch_bytes != 0)
-                __builtin_prefetch(reinterpret_cast<const char*>(x + j) + block.prefetch_bytes);
 #pragma GCC unroll 4
             for (std::size_t i = 0; i < Queries; ++i)
                 sums[i] = F32::fma(item_f32, F32::load(queries.vectors + i * block.dim + j), sums[i]);
@@ -175,8 +183,6 @@ std::size_t scan_few_of(const F32Block& block, const F32Queries& queries, std::s
             for (std::size_t i = 0; i < Queries; ++i)
                 sums[i] = F32::fma(item_f32, F32::load_tail(queries.vectors + i * block.dim + j, rest), sums[i]);
         }
-        const float scale = block.scale[row];
-        const float slack = block.slack[row];
         for (std::size_t i = 0; i < Queries; ++i) {
             const float approx = sums[i].sum() * scale;
             if (!(approx < queries.cutoff[i] - queries.epsilon[i] * slack))
@@ -186,11 +192,11 @@ std::size_t scan_few_of(const F32Block& block, const F32Queries& queries, std::s
     return row;
 }
 
-std::size_t scan_few(const F32Block& block, const F32Queries& queries, std::size_t begin, Hit* hits,
+std::size_t scan_few(const F32Block& block, const F32Queries& queries, Metric metric, std::size_t begin, Hit* hits,
                      std::size_t capacity, std::size_t* hit_count) {
     constexpr decltype(&scan_few) by_count[] = {scan_few_of<1>, scan_few_of<2>, scan_few_of<3>, scan_few_of<4>};
     static_assert(sizeof by_count / sizeof by_count[0] == aigc_fast::kFewQueries);
-    return by_count[queries.count - 1](block, queries, begin, hits, capacity, hit_count);
+    return by_count[queries.count - 1](block, queries, metric, begin, hits, capacity, hit_count);
 }
 
 constexpr aigc_fast::F32ScanKernels kF32ScanKernels = {F32::width, measure, scan_panel, scan_few};

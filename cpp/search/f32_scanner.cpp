@@ -82,13 +82,11 @@ void F32Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const 
     if (items_.in_place_f32()) {
         block.rows = items_.in_place<float>(begin);
         block.stride = items_.row_stride_bytes() / static_cast<std::ptrdiff_t>(sizeof(float));
-        const bool contiguous = block.stride == static_cast<std::ptrdiff_t>(dim);
-        block.prefetch_bytes = contiguous ? block.count * dim * sizeof(float) : 0;
     } else {
         for (std::size_t i = 0; i < block.count; ++i) items_.copy_f32(begin + i, worker.converted.data() + i * dim);
         block.rows = worker.converted.data();
     }
-    kernels_.measure(block, metric_, worker.scale.data(), worker.slack.data());
+    if (!few()) kernels_.measure(block, metric_);
 }
 
 std::size_t F32Scanner::scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
@@ -96,8 +94,8 @@ std::size_t F32Scanner::scan(const Worker& worker, std::size_t panel, const floa
     const std::size_t first = panel_begin(panel);
     const F32Queries queries{vectors_.data() + first * group_.dim(), std::min(panel_width_, group_.count() - first),
                              cutoffs + first, epsilons_.data() + first};
-    const auto kernel = few() ? kernels_.scan_few : kernels_.scan_panel;
-    return kernel(worker.block, queries, row, hits, capacity, hit_count);
+    return few() ? kernels_.scan_few(worker.block, queries, metric_, row, hits, capacity, hit_count)
+                 : kernels_.scan_panel(worker.block, queries, row, hits, capacity, hit_count);
 }
 
 bool F32Scanner::bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const {

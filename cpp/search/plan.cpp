@@ -45,7 +45,11 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const double score = kScorePerPair + kScorePerElement * dim;
     const double survivors = query_count * static_cast<double>(options.expected_hits) * score;
 
-    const double direct = pairs_to_score(queries, items, options.filter) * score;
+    const int most = options.num_threads > 0 ? options.num_threads : default_num_threads();
+    // A direct search shares out queries, a scan also items.
+    const double idle = static_cast<double>(most) / std::clamp(query_count, 1.0, static_cast<double>(most));
+    const double direct =
+        idle * pairs_to_score(queries, items, options.filter) * std::max(score, 4.0 * kReadPerByte * dim);
     const double f32 =
         kScanPerCall + kF32Survivors * survivors +
         elements * std::max(4.0 * kReadPerByte, kMeasurePerElement + query_count * costs.f32_multiply_add);
@@ -62,7 +66,6 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     plan.f32_cost = f32;
     plan.int8_cost = int8;
     plan.way = work == direct ? Way::direct : work == int8 ? Way::int8 : Way::f32;
-    const int most = options.num_threads > 0 ? options.num_threads : default_num_threads();
     plan.threads = static_cast<int>(std::clamp(work / kWorthAThread, 1.0, static_cast<double>(most)));
     if (overrides_in_force.way) plan.way = *overrides_in_force.way;
     if (items.rows == 0) plan.way = Way::direct;
