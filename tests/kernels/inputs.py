@@ -21,7 +21,8 @@ DTYPES = ("float32", "float64", "float16", "int8")
 # 8 lanes of float64; 1, 8 and 16 lanes of float32, twice in a panel; and what lies beside each.
 DIMS = st.one_of(st.sampled_from([1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65]), st.integers(1, 70))
 LONG_DIMS = st.sampled_from([257, 1031])
-# Register tiles of 4, 6 and 12 rows, blocks of 16 codes. No rows at all is a case of its own: the planner never scans it.
+# Register tiles of 4, 6 and 12 rows, blocks of 16 codes.
+# No rows at all is a case of its own: the planner never scans it.
 ITEM_COUNTS = st.one_of(
     st.sampled_from([1, 3, 4, 5, 6, 7, 11, 12, 13, 15, 16, 17, 24, 25, 63, 64, 65]), st.integers(1, 90)
 )

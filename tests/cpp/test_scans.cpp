@@ -1,0 +1,276 @@
+// The scans' promises, as properties, on every instruction set: each score lies within the bounds that the scan gives,
+// and every row that can reach the cutoff is reported. Random and adversarial rows, up to 5,000 columns.
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "canonical.hpp"
+#include "check.hpp"
+#include "dispatch/kernels.hpp"
+#include "guarded_array.hpp"
+#include "index/item_codes.hpp"
+#include "rows.hpp"
+#include "search/f32_scanner.hpp"
+#include "search/int8_scanner.hpp"
+
+using namespace aigc_fast;
+using test::GuardedArray;
+using test::Kind;
+
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+template <class T>
+constexpr DType dtype_of = sizeof(T) == 4 ? DType::f32 : DType::f64;
+
+template <class T>
+struct Rows {
+    Rows(std::size_t count, std::size_t dim) : count(count), dim(dim), values(count * dim) {}
+    Matrix matrix() const {
+        return {values.data(),
+                dtype_of<T>,
+                count,
+                dim,
+                static_cast<std::ptrdiff_t>(dim * sizeof(T)),
+                static_cast<std::ptrdiff_t>(sizeof(T))};
+    }
+    T* row(std::size_t i) { return values.data() + i * dim; }
+
+    std::size_t count;
+    std::size_t dim;
+    GuardedArray<T> values;
+};
+
+// Queries and items, their canonical scores, and what the tests say when something is wrong.
+template <class T>
+struct Problem {
+    Problem(std::size_t query_count, std::size_t item_count, std::size_t dim, Metric metric, Kind kind,
+            std::mt19937_64& random)
+        : queries(query_count, dim), items(item_count, dim), metric(metric), kind(kind) {
+        for (std::size_t i = 0; i < query_count; ++i)
+            test::fill(queries.row(i), dim, i % 3 == 2 ? Kind::normal : kind, random);
+        for (std::size_t i = 0; i < item_count; ++i) {
+            const auto any = static_cast<Kind>(random() % static_cast<unsigned>(Kind::count));
+            test::fill(items.row(i), dim, i % 4 == 3 ? any : kind, random);
+            // Some items point where a query does, or against it: the largest scores.
+            if (i % 5 == 4)
+                for (std::size_t j = 0; j < dim; ++j)
+                    items.row(i)[j] = queries.row(i % query_count)[j] * T(i % 2 ? -2 : 1);
+        }
+        std::vector<std::vector<double>> rows;
+        for (std::size_t i = 0; i < item_count; ++i) rows.push_back(test::canonical(items.row(i), dim, metric));
+        for (std::size_t q = 0; q < query_count; ++q) {
+            const std::vector<double> query = test::canonical(queries.row(q), dim, metric);
+            for (std::size_t i = 0; i < item_count; ++i)
+                scores.push_back(test::score(rows[i], query, metric, sizeof(T) == sizeof(double)));
+        }
+    }
+    double score(std::size_t query, std::size_t item) const { return scores[query * items.count + item]; }
+
+    Rows<T> queries;
+    Rows<T> items;
+    Metric metric;
+    Kind kind;
+    std::vector<double> scores;
+};
+
+// Scans all items and returns the (query, item) pairs that the driver would go on with, after checking their bounds.
+template <class T, class Scanner>
+std::set<std::pair<std::size_t, std::size_t>> scan_all(const Problem<T>& problem, const QueryGroup& group,
+                                                       const Scanner& scanner, const float* cutoffs,
+                                                       std::size_t block_rows, const char* what) {
+    std::set<std::pair<std::size_t, std::size_t>> reported;
+    auto worker = scanner.worker(block_rows);
+    const std::size_t count = problem.items.count;
+    std::vector<std::unique_ptr<GuardedArray<Hit>>> room;  // exactly what one step may report
+    for (std::size_t panel = 0; panel < scanner.panels(); ++panel)
+        room.push_back(std::make_unique<GuardedArray<Hit>>(scanner.tile_hits(panel)));
+    for (std::size_t begin = 0; begin < count; begin += block_rows) {
+        const std::size_t end = std::min(begin + block_rows, count);
+        scanner.load(worker, begin, end);
+        for (std::size_t panel = 0; panel < scanner.panels(); ++panel) {
+            GuardedArray<Hit>& hits = *room[panel];
+            const std::size_t capacity = hits.size();
+            for (std::size_t row = 0; row < end - begin;) {
+                std::size_t hit_count = 0;
+                const std::size_t next = scanner.scan(worker, panel, cutoffs, row, hits.data(), capacity, &hit_count);
+                CHECK(next > row && next <= end - begin && hit_count <= capacity);
+                if (next <= row) return reported;
+                row = next;
+                for (std::size_t i = 0; i < hit_count; ++i) {
+                    const std::size_t query = scanner.panel_begin(panel) + hits[i].query;
+                    CHECK(query < group.count());
+                    Bounds bounds;
+                    if (query >= group.count() || !group.valid(query) ||
+                        !scanner.bounds(worker, query, hits[i], &bounds))
+                        continue;
+                    const std::size_t item = begin + hits[i].row;
+                    CHECK_CASE(reported.emplace(query, item).second, "%s: reported twice", what);
+                    const double score = problem.score(query, item);
+                    const long double in_units = static_cast<long double>(score) / group.unit(query);
+                    const bool within = std::isnan(score) || (in_units >= static_cast<long double>(bounds.lower) &&
+                                                              in_units <= static_cast<long double>(bounds.upper));
+                    CHECK_CASE(within,
+                               "%s, dim %zu, %s, metric %d: query %zu item %zu scores %.17Lg, bounds %.9g to %.9g",
+                               what, problem.items.dim, name_of(problem.kind), static_cast<int>(problem.metric), query,
+                               item, in_units, static_cast<double>(bounds.lower), static_cast<double>(bounds.upper));
+                }
+            }
+        }
+        for (const std::uint32_t row : worker.unbounded)
+            for (std::size_t query = 0; query < group.count(); ++query)
+                if (group.valid(query)) reported.emplace(query, begin + row);
+    }
+    return reported;
+}
+
+template <class T, class Scanner>
+void check_scanner(const Problem<T>& problem, const QueryGroup& group, const Scanner& scanner, std::size_t block_rows,
+                   const char* what) {
+    const std::size_t padded = group.count() + kCutoffPadding;
+    GuardedArray<float> cutoffs(padded);
+    std::fill(cutoffs.begin(), cutoffs.end(), kInfinity);
+    for (std::size_t q = 0; q < group.count(); ++q)
+        if (group.valid(q)) cutoffs[q] = -kInfinity;
+    const auto everything = scan_all(problem, group, scanner, cutoffs.data(), block_rows, what);
+    for (std::size_t q = 0; q < group.count(); ++q)
+        for (std::size_t i = 0; i < problem.items.count; ++i)
+            if (!std::isnan(problem.score(q, i)))
+                CHECK_CASE(everything.count({q, i}) == 1, "%s, dim %zu, %s: item %zu not offered to query %zu", what,
+                           problem.items.dim, name_of(problem.kind), i, q);
+    // Cutoffs at scores that occur: whoever reaches them must be there.
+    for (const std::size_t rank : {std::size_t{0}, problem.items.count / 2}) {
+        for (std::size_t q = 0; q < group.count(); ++q)
+            if (group.valid(q) && !std::isnan(problem.score(q, rank)))
+                cutoffs[q] = group.at_least(q, problem.score(q, rank));
+        const auto reached = scan_all(problem, group, scanner, cutoffs.data(), block_rows, what);
+        for (std::size_t q = 0; q < group.count(); ++q)
+            for (std::size_t i = 0; i < problem.items.count; ++i)
+                if (problem.score(q, i) >= problem.score(q, rank))
+                    CHECK_CASE(reached.count({q, i}) == 1, "%s, dim %zu, %s: item %zu reaches the cutoff of query %zu",
+                               what, problem.items.dim, name_of(problem.kind), i, q);
+    }
+    // Cutoffs that nothing reaches: rows of ordinary length are ruled out, so the scan does its work.
+    std::fill(cutoffs.begin(), cutoffs.end(), 2.0f);
+    const bool ordinary = problem.kind == Kind::normal && problem.items.dim >= 8 && problem.items.dim <= 1000;
+    if (problem.metric != Metric::inner_product && ordinary)
+        for (const auto& [query, item] : scan_all(problem, group, scanner, cutoffs.data(), block_rows, what))
+            CHECK_CASE(item % 4 == 3, "%s: item %zu of query %zu cannot score 2", what, item, query);
+}
+
+// The items' codes in a given space, in arrays of exactly the size that they must have.
+template <class T>
+struct Codes {
+    Codes(const Problem<T>& problem, bool centred, bool rotated)
+        : reader(problem.items.matrix()),
+          mean(reader.dim()),
+          codes(code_blocks(reader.rows()) * code_block_bytes(reader.dim())),
+          scale(code_blocks(reader.rows())),
+          residual(code_blocks(reader.rows())),
+          reach(code_blocks(reader.rows())),
+          kinds(reader.rows()) {
+        for (std::size_t j = 0; j < reader.dim(); ++j) mean[j] = 0.03f * static_cast<float>(j % 3);
+        const CodeSpace space{centred ? mean.data() : nullptr, rotated};
+        encode_items(reader, problem.metric, space, 1, codes.data(), scale.data(), residual.data(), reach.data(),
+                     kinds.data());
+        for (std::size_t i = 0; i < reader.rows(); ++i)
+            if (kinds[i] == RowKind::unbounded) unbounded.push_back(static_cast<std::uint32_t>(i));
+        view = {problem.metric, reader.rows(),    reader.dim(),    space,
+                codes.data(),   scale.data(),     residual.data(), reach.data(),
+                kinds.data(),   unbounded.data(), unbounded.size()};
+    }
+    RowReader reader;
+    GuardedArray<float> mean;
+    GuardedArray<std::uint8_t> codes;
+    GuardedArray<float> scale;
+    GuardedArray<float> residual;
+    GuardedArray<float> reach;
+    GuardedArray<RowKind> kinds;
+    std::vector<std::uint32_t> unbounded;
+    ItemCodes view;
+};
+
+// Each row lies within `residual` of its code, whose length is at most `reach`: what the int8 bound is made of.
+template <class T>
+void check_codes(Problem<T>& problem) {
+    const Codes<T> codes(problem, false, false);
+    const std::size_t dim = problem.items.dim;
+    for (std::size_t i = 0; i < problem.items.count; ++i) {
+        if (codes.kinds[i] != RowKind::coded) continue;
+        const std::vector<double> row = test::canonical(problem.items.row(i), dim, problem.metric);
+        long double square = 0.0L;
+        for (const double x : row) square += static_cast<long double>(x) * x;
+        const bool scaled = problem.metric != Metric::inner_product && square > 0.0L;
+        const long double norm = scaled ? std::sqrt(square) : 1.0L;
+        const std::size_t block = i / kCodeRows;
+        const std::uint8_t* code = codes.codes.data() + block * code_block_bytes(dim) + i % kCodeRows * kCodeGroup;
+        long double residual = 0.0L;
+        long double reach = 0.0L;
+        for (std::size_t j = 0; j < dim; ++j) {
+            const int c = code[j / kCodeGroup * kCodeGroup * kCodeRows + j % kCodeGroup] - 128;
+            const long double coded = static_cast<long double>(codes.scale[block]) * c;
+            residual += (row[j] / norm - coded) * (row[j] / norm - coded);
+            reach += coded * coded;
+        }
+        CHECK_CASE(std::sqrt(residual) <= codes.residual[block] && std::sqrt(reach) <= codes.reach[block],
+                   "dim %zu, %s, metric %d: row %zu lies %.9Lg from its code, bound %.9g; reaches %.9Lg, bound %.9g",
+                   dim, name_of(problem.kind), static_cast<int>(problem.metric), i, std::sqrt(residual),
+                   static_cast<double>(codes.residual[block]), std::sqrt(reach),
+                   static_cast<double>(codes.reach[block]));
+    }
+}
+
+template <class T>
+void check_problem(const Kernels& kernels, std::size_t query_count, std::size_t dim, Metric metric, Kind kind,
+                   std::mt19937_64& random) {
+    Problem<T> problem(query_count, 37, dim, metric, kind, random);
+    const RowReader queries(problem.queries.matrix());
+    const RowReader items(problem.items.matrix());
+    std::vector<std::size_t> indices(query_count);
+    std::iota(indices.begin(), indices.end(), std::size_t{0});
+    const QueryGroup group(queries, indices, metric, *kernels.score, 1);
+    check_codes(problem);
+    check_scanner(problem, group, F32Scanner(group, items, metric, *kernels.f32, 1), 25, "f32");
+    check_scanner(problem, group, Int8Scanner(group, items, metric, kernels, nullptr, 1), 32, "int8");
+    for (const bool centred : {false, true})
+        for (const bool rotated : {false, true}) {
+            if (centred && metric == Metric::inner_product) continue;
+            const Codes<T> codes(problem, centred, rotated);
+            check_scanner(problem, group, Int8Scanner(group, items, metric, kernels, &codes.view, 1), 32,
+                          rotated ? "int8 rotated" : "int8 codes");
+        }
+}
+
+}  // namespace
+
+int main() {
+    std::mt19937_64 random(2);
+    constexpr Metric metrics[] = {Metric::cosine, Metric::inner_product, Metric::pearson};
+    for (const char* isa : available_isas()) {
+        set_isa(isa);
+        const Kernels& kernels = active_kernels();
+        for (const std::size_t dim : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 67, 100})
+            for (const Metric metric : metrics)
+                for (std::size_t kind = 0; kind < static_cast<std::size_t>(Kind::count); ++kind) {
+                    const std::size_t query_count = 1 + (dim + kind) % 14;
+                    check_problem<float>(kernels, query_count, dim, metric, static_cast<Kind>(kind), random);
+                    check_problem<double>(kernels, query_count, dim, metric, static_cast<Kind>(kind), random);
+                }
+        // Every number of queries: kernels for few, narrow, full and several panels.
+        for (std::size_t query_count = 1; query_count <= 40; ++query_count)
+            check_problem<float>(kernels, query_count, 21, Metric::cosine, Kind::normal, random);
+        for (const std::size_t dim : {513, 1031, 5000})
+            for (std::size_t kind = 0; kind < static_cast<std::size_t>(Kind::count); ++kind) {
+                const Metric metric = metrics[(dim + kind) % 3];
+                check_problem<float>(kernels, 1 + kind % 3, dim, metric, static_cast<Kind>(kind), random);
+                check_problem<double>(kernels, 2, dim, metrics[(dim + kind + 1) % 3], static_cast<Kind>(kind), random);
+            }
+    }
+    return test::result();
+}
