@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aigc_fast import TopK, cosine_topk
+from aigc_fast import TopK, cosine_similarity, cosine_threshold, cosine_topk
 
 from . import reference
 from .checks import assert_same_results
@@ -196,10 +196,33 @@ def test_k_must_be_an_integer(k: Any) -> None:
         cosine_topk(x, x, k)
 
 
-def test_unknown_metric() -> None:
+@pytest.mark.parametrize("k", [2**62, 2**63 - 32, 2**64])
+def test_k_beyond_memory(k: int) -> None:
+    """No memory has room for the result; the message says that k is why, even where there is no query."""
     x = np.ones((3, 4), np.float32)
-    with pytest.raises(ValueError, match="metric must be 'cosine', 'inner_product' or 'pearson', got 'dot'"):
-        cosine_topk(x, x, 2, metric="dot")  # type: ignore[arg-type]
+    for queries in (x, x[:0]):
+        with pytest.raises(ValueError, match=rf"k .*{k}"):
+            cosine_topk(queries, x, k)
+
+
+@pytest.mark.parametrize("metric", ["dot", "", None, 1])
+def test_unknown_metric(metric: Any) -> None:
+    x = np.ones((3, 4), np.float32)
+    message = f"metric must be 'cosine', 'inner_product' or 'pearson', got {metric!r}"
+    for call in (
+        lambda: cosine_topk(x, x, 2, metric=metric),
+        lambda: cosine_threshold(x, x, 0.5, metric=metric),
+        lambda: cosine_similarity(x, metric=metric),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            call()
+
+
+@pytest.mark.parametrize("out", [5, np.ones((3, 2)), (np.ones((3, 2), np.float32),)])
+def test_out_must_be_three_arrays(out: Any) -> None:
+    x = np.ones((3, 4), np.float32)
+    with pytest.raises(TypeError, match=f"out must be .*TopK.*got {type(out).__name__}"):
+        cosine_topk(x, x, 2, out=out)
 
 
 # Metamorphic properties: no reference needed.
