@@ -18,9 +18,10 @@ from aigc_fast.recommender import ItemKNN, Recommender, TopPop, UserKNN, accurac
 from aigc_fast.recommender.generative import GenerativeRecommender
 
 CUTOFFS = (5, 20)
-#: The measure that parameters are chosen by and recommenders are compared by user by user, at its cutoff.
-DECISIVE, DECISIVE_CUTOFF = "NDCG", 20
-DECISIVE_METRIC = f"{DECISIVE}@{DECISIVE_CUTOFF}"
+LIST_LENGTH = max(CUTOFFS)
+#: The measure that parameters are chosen by and recommenders are compared by user by user, at full length.
+DECISIVE = "NDCG"
+DECISIVE_METRIC = f"{DECISIVE}@{LIST_LENGTH}"
 BOOTSTRAP_SAMPLES = 2000
 
 
@@ -44,11 +45,12 @@ def validation_candidates(model: GenerativeRecommender, parts: Parts, settings: 
     """Evaluate every choice of ranking on the validation part; the generator is the same for all."""
     users = np.arange(model.n_users)
     found = []
-    for fusion, n_vectors, popularity in product(settings.fusion, settings.n_vectors, settings.popularity):
-        ranked = model.with_ranking(fusion=fusion, n_vectors=n_vectors, popularity=popularity)
-        lists = ranked.recommend(users, DECISIVE_CUTOFF)
+    for fusion, n_vectors in product(settings.fusion, settings.n_vectors):
+        if n_vectors == 1 and fusion != settings.fusion[0]:
+            continue  # one vector needs no fusion
+        lists = model.with_ranking(fusion=fusion, n_vectors=n_vectors).recommend(users, LIST_LENGTH)
         metrics = evaluate(lists, parts.validation, CUTOFFS, train=parts.fit)
-        found.append(Candidate(fusion, n_vectors, popularity, metrics))
+        found.append(Candidate(fusion, n_vectors, metrics))
     return found
 
 
@@ -57,11 +59,9 @@ def best(candidates: list[Candidate]) -> Candidate:
     return max(candidates, key=lambda candidate: candidate.metrics[DECISIVE_METRIC])
 
 
-def without_gan(
-    interactions: csr_matrix, item_vectors: npt.NDArray[np.float32], popularity: float
-) -> GenerativeRecommender:
+def without_gan(interactions: csr_matrix, item_vectors: npt.NDArray[np.float32]) -> GenerativeRecommender:
     """Return the ablation: the same vectors and the same search, with the profile in the place of generated vectors."""
-    model = GenerativeRecommender(ProfileGenerator(), n_vectors=1, popularity=popularity)
+    model = GenerativeRecommender(ProfileGenerator(), n_vectors=1)
     return model.fit(interactions, item_vectors=item_vectors)
 
 
@@ -75,16 +75,14 @@ def baselines() -> list[tuple[str, str, Recommender]]:
     ]
 
 
-def measure_baselines(
-    parts: Parts, diversity_vectors: npt.NDArray[np.float32], length: int
-) -> dict[str, tuple[ModelResult, TopK]]:
+def measure_baselines(parts: Parts, diversity_vectors: npt.NDArray[np.float32]) -> dict[str, tuple[ModelResult, TopK]]:
     """Fit the baselines on train and evaluate them on test."""
     measured = {}
     for name, about, model in baselines():
         start = time.perf_counter()
         model.fit(binary(parts.train))
         fitted = time.perf_counter() - start
-        measured[name] = measure(name, about, model, fitted, parts, diversity_vectors, length)
+        measured[name] = measure(name, about, model, fitted, parts, diversity_vectors)
     return measured
 
 
@@ -95,11 +93,10 @@ def measure(
     fit_seconds: float,
     parts: Parts,
     diversity_vectors: npt.NDArray[np.float32],
-    length: int,
 ) -> tuple[ModelResult, TopK]:
     """Make lists for all users, and see what they are worth on test."""
     start = time.perf_counter()
-    lists = model.recommend(np.arange(parts.test.shape[0]), length)
+    lists = model.recommend(np.arange(parts.test.shape[0]), LIST_LENGTH)
     seconds = time.perf_counter() - start
     metrics = evaluate(lists, parts.test, CUTOFFS, train=parts.train, item_vectors=diversity_vectors)
     return ModelResult(name, about, fit_seconds, seconds, metrics), lists
@@ -107,7 +104,7 @@ def measure(
 
 def differences(lists: dict[str, TopK], test: csr_matrix, seed: int) -> list[Difference]:
     """Compare the product with every other model, user by user: mean difference and its 95 % bootstrap interval."""
-    values = {name: accuracy_by_user(found, test, DECISIVE_CUTOFF)[DECISIVE] for name, found in lists.items()}
+    values = {name: accuracy_by_user(found, test, LIST_LENGTH)[DECISIVE] for name, found in lists.items()}
     tested = ~np.isnan(values[GENERATIVE])
     rng = np.random.default_rng(seed)
     drawn = rng.integers(np.count_nonzero(tested), size=(BOOTSTRAP_SAMPLES, np.count_nonzero(tested)))

@@ -12,23 +12,26 @@ from aigc_fast import normalize
 from aigc_fast.data import Ratings
 from aigc_fast.demo.settings import DemoSettings
 from aigc_fast.recommender import cold_item_split, collaborative_vectors, content_vectors, random_split
+from aigc_fast.recommender.histories import merge
 
 #: Fewest users, items and ratings that can be split, trained on and evaluated at all.
-LEAST_USERS, LEAST_ITEMS, LEAST_RATINGS = 5, 20, 200
+LEAST = (10, 20, 200)
 
 
 class Parts(NamedTuple):
-    """Parts of the ratings. Each rating is in ``test``, ``cold``, ``validation`` or ``fit``."""
+    """Parts of the ratings. Each rating is in ``test``, ``cold``, ``answers``, ``validation`` or ``fit``."""
 
     train: csr_matrix  # all but test: what the final model and the baselines learn from
-    test: csr_matrix  # the final evaluation, and nothing else
+    test: csr_matrix  # measures, and decides nothing
     fit: csr_matrix  # what the model that parameters are chosen with learns from
-    validation: csr_matrix  # chooses the parameters, and answers for the users in the feedback loop
+    validation: csr_matrix  # chooses the parameters
     cold: csr_matrix  # train ratings of items that are hidden from that model
+    answers: csr_matrix  # train ratings of newcomers that it does not see until they answer with them
+    newcomers: npt.NDArray[np.int64]  # the users with answers
 
 
 def split(ratings: Ratings, settings: DemoSettings) -> Parts:
-    """Split at random: test by the protocol of CFGAN, and train once more for the choice of parameters.
+    """Split at random: test by the protocol of CFGAN, and train once more for everything that needs a choice.
 
     Raises
     ------
@@ -36,15 +39,42 @@ def split(ratings: Ratings, settings: DemoSettings) -> Parts:
         Too few users, items or ratings.
     """
     size = (ratings.n_users, ratings.n_items, ratings.n_ratings)
-    if size < (LEAST_USERS, 0, 0) or ratings.n_items < LEAST_ITEMS or ratings.n_ratings < LEAST_RATINGS:
+    if any(got < least for got, least in zip(size, LEAST, strict=True)):
         raise ValueError(
-            f"ratings has {size[0]} users, {size[1]} items and {size[2]} ratings; "
-            f"at least {LEAST_USERS}, {LEAST_ITEMS} and {LEAST_RATINGS} are taken"
+            "ratings has {} users, {} items and {} ratings; at least {}, {} and {} are taken".format(*size, *LEAST)
         )
     train, test = random_split(ratings.user_items, settings.test_fraction, settings.seed)
     warm, cold = cold_item_split(train, settings.cold_fraction, settings.seed)
-    fit, validation = random_split(warm, settings.validation_fraction, settings.seed)
-    return Parts(train, test, fit, validation, cold)
+    known, answers, newcomers = _newcomers(warm, settings)
+    new = np.isin(_rows(known), newcomers)
+    fit, validation = random_split(_entries(known, ~new), settings.validation_fraction, settings.seed)
+    fit = merge(fit, _entries(known, new)).history
+    return Parts(train, test, fit, validation, cold, answers, newcomers)
+
+
+def _newcomers(warm: csr_matrix, settings: DemoSettings) -> tuple[csr_matrix, csr_matrix, npt.NDArray[np.int64]]:
+    """Draw users who start with a few of their ratings; return what is known, what is left to tell, and who."""
+    rng = np.random.default_rng(settings.seed)
+    enough = np.flatnonzero(np.diff(warm.indptr) >= 2 * settings.newcomer_ratings)
+    newcomers = np.sort(rng.permutation(enough)[: round(settings.newcomer_fraction * len(enough))])
+    row = _rows(warm)
+    place = np.empty(warm.nnz, np.int64)  # of each rating in its user's history, in random order
+    place[np.lexsort((rng.random(warm.nnz), row))] = np.arange(warm.nnz) - np.repeat(
+        warm.indptr[:-1], np.diff(warm.indptr)
+    )
+    told_later = np.isin(row, newcomers) & (place >= settings.newcomer_ratings)
+    return _entries(warm, ~told_later), _entries(warm, told_later), newcomers
+
+
+def _rows(matrix: csr_matrix) -> npt.NDArray[np.int64]:
+    """Row of each entry."""
+    return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+
+
+def _entries(matrix: csr_matrix, chosen: npt.NDArray[np.bool_]) -> csr_matrix:
+    """Return the matrix with some of its entries."""
+    before = np.concatenate([[0], np.cumsum(chosen)])
+    return csr_matrix((matrix.data[chosen], matrix.indices[chosen], before[matrix.indptr]), shape=matrix.shape)
 
 
 def demo_vectors(ratings: Ratings, interactions: csr_matrix, settings: DemoSettings) -> npt.NDArray[np.float32]:
@@ -75,4 +105,5 @@ def counts(ratings: Ratings, parts: Parts) -> dict[str, int]:
         "fit": parts.fit.nnz,
         "validation": parts.validation.nnz,
         "hidden_items": len(np.unique(parts.cold.indices)),
+        "newcomers": len(parts.newcomers),
     }

@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 
 from aigc_fast.data import Ratings
 from aigc_fast.demo.comparison import (
+    ProfileGenerator,
     best,
     differences,
     measure,
@@ -81,8 +82,7 @@ def run_demo(
         candidates = validation_candidates(searched, parts, settings)
         chosen = best(candidates)
         searched = _ranked(searched, chosen)
-        ablation = without_gan(parts.fit, vectors, 0.0)
-        plain = best(validation_candidates(ablation, parts, settings.for_profiles()))
+        ablation = without_gan(parts.fit, vectors)
 
     say(f"Training on {parts.train.nnz:,} ratings")
     with clock("training"):
@@ -93,25 +93,25 @@ def run_demo(
     say(f"Recommending for {ratings.n_users:,} users")
     with clock("comparison"):
         described = vectors if ratings.items is None else content_vectors(ratings.items)
-        measured = measure_baselines(parts, described, settings.list_length)
+        measured = measure_baselines(parts, described)
         start = time.perf_counter()
-        final_ablation = without_gan(parts.train, vectors, plain.popularity)
+        final_ablation = without_gan(parts.train, vectors)
         took = time.perf_counter() - start
         for name, model, seconds in (
             (WITHOUT_GAN, final_ablation, took),
             (GENERATIVE, final, clock.seconds["training"]),
         ):
             about = describe(model)
-            measured[name] = measure(name, about, model, seconds, parts, described, settings.list_length)
+            measured[name] = measure(name, about, model, seconds, parts, described)
         lists = {name: found for name, (_, found) in measured.items()}
         users = np.arange(ratings.n_users)
         write_text(settings.output / LISTS_NAME, lists_as_csv(ratings, lists[GENERATIVE], users))
 
-    say("Running the feedback loop")
+    say(f"Running the feedback loop with {len(parts.newcomers):,} users")
     with clock("feedback"):
         curves, story = feedback_study(searched, ratings, parts, settings)
     with clock("cold start"):
-        new_items = cold_start(searched, ablation.with_ranking(popularity=plain.popularity), parts)
+        new_items = cold_start(searched, ablation, parts)
     result = DemoResult(
         title=title,
         licence=licence,
@@ -136,11 +136,10 @@ def run_demo(
 
 def describe(model: GenerativeRecommender) -> str:
     """Say how a model ranks, in a few words."""
-    weighted = f" × popularity^{model.popularity:g}" if model.popularity else ""
-    if model.n_vectors == 1:
-        return f"cosine to the profile{weighted}"
+    if isinstance(model.gan, ProfileGenerator):
+        return "cosine to the profile"
     fused = {"mean": "mean cosine", "max": "best cosine"}[model.fusion]
-    return f"{model.n_vectors} vectors, {fused}{weighted}"
+    return f"{fused} to {model.n_vectors} generated vectors"
 
 
 def checkpoint_folder(output: Path) -> Path:
@@ -189,20 +188,20 @@ def _trained(
 
 
 def _ranked(model: GenerativeRecommender, chosen: Candidate) -> GenerativeRecommender:
-    return model.with_ranking(n_vectors=chosen.n_vectors, fusion=chosen.fusion, popularity=chosen.popularity)
+    return model.with_ranking(n_vectors=chosen.n_vectors, fusion=chosen.fusion)
 
 
 def _parameters(settings: DemoSettings, model: GenerativeRecommender, gan: ContentGAN) -> dict[str, Any]:
     """All that the run was told and chose, for the report."""
     return {
         "seed": settings.seed,
+        "ratings known of a newcomer": settings.newcomer_ratings,
         "item vectors": (
             f"{model.item_vectors_.shape[1]} dimensions: {settings.dim} from interactions (truncated SVD), "
             f"the rest from content with weight {settings.content_weight:g}"
         ),
         "vectors per user": model.n_vectors,
         "fusion": model.fusion,
-        "popularity exponent": model.popularity,
         **{f"GAN {name.replace('_', ' ')}": value for name, value in gan.get_params().items() if name != "seed"},
         "epochs trained": len(gan.history_["generator_loss"]),
     }

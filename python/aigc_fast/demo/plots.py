@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from aigc_fast.demo.results import (
     GENERATIVE,
@@ -42,6 +42,9 @@ def losses(history: dict[str, list[float]]) -> str:
         sketch.axes.set_ylabel("loss")
         if max(history["discriminator_loss"]) > 4 * min(history["discriminator_loss"]):
             sketch.axes.set_yscale("log")  # the first epoch's penalty would flatten all that follows
+            sketch.axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+            sketch.axes.yaxis.set_major_formatter("{x:g}")
+            sketch.axes.yaxis.set_minor_locator(NullLocator())
     return sketch.svg
 
 
@@ -95,7 +98,7 @@ def difference_intervals(differences: Sequence[Difference]) -> str:
         axes.set_ylim(len(differences) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_xlabel(f"difference in {differences[0].metric}, mean over users and 95 % interval")
+        axes.set_xlabel(f"difference in {differences[0].metric}")
     return sketch.svg
 
 
@@ -123,17 +126,23 @@ def map_of_vectors(found: VectorMap) -> str:
     return sketch.svg
 
 
-def feedback_curve(curves: Sequence[FeedbackCurve], metric: str, label: str) -> str:
-    """One metric by round; from round 0, before any feedback, where it has a value there."""
+def feedback_curve(curves: Sequence[FeedbackCurve], metric: str, label: str, control: str | None = None) -> str:
+    """Draw a metric by round, from round 0 where it has a value before any feedback, and the first run's control."""
     name = "feedback-" + "".join(letter for letter in metric if letter.isalnum())
     with drawing(name, WIDTH, HEIGHT, f"{label} by round of feedback") as sketch:
-        for curve, colour in zip(curves, (SECOND, ACCENT), strict=True):
-            values = [done[metric] for done in curve.rounds]
-            first = 1
-            if metric in curve.baseline:
-                values, first = [curve.baseline[metric], *values], 0
-            rounds = range(first, first + len(values))
-            sketch.axes.plot(rounds, values, "o-", color=colour, markersize=4, label=f"{curve.name} learn")
+        shown = [
+            (f"{curve.name} learn", curve, metric, colour)
+            for curve, colour in zip(curves, (SECOND, ACCENT), strict=True)
+        ]
+        if control is not None:
+            shown.append(("nothing learns", curves[0], control, QUIET))
+        for text, curve, key, colour in shown:
+            values = [done[key] for done in curve.rounds]
+            before = [curve.baseline[key]] if key in curve.baseline else []
+            rounds = range(1 - len(before), 1 + len(values))
+            sketch.axes.plot(rounds, before + values, "o-", color=colour, markersize=4, label=text)
+        if metric == "hit_rate":
+            sketch.axes.set_ylim(0, 1)
         sketch.axes.set_xlabel("round")
         sketch.axes.set_ylabel(label)
         sketch.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -154,8 +163,8 @@ def list_change(story: UserStory) -> str:
         _list_column(axes, story.before, 0, new=set())
         kept = {item.title for item in story.before}
         _list_column(axes, story.after, 1, new={title for title in after if title not in kept})
-        axes.text(-0.06, -1.1, "before", ha="right", color=MUTED)
-        axes.text(1.06, -1.1, "after", ha="left", color=MUTED)
+        axes.text(-0.18, -1.0, "before", ha="right", va="center", color=MUTED)
+        axes.text(1.18, -1.0, "after", ha="left", va="center", color=MUTED)
         axes.set_xlim(-1.5, 2.5)
         axes.set_ylim(n - 0.4, -1.5)
         axes.set_axis_off()
@@ -168,17 +177,15 @@ def _points(axes: Axes, points: npt.NDArray[np.float64], size: float, label: str
 
 def _list_column(axes: Axes, items: Sequence[ListedItem], x: int, new: set[str]) -> None:
     """Draw a dot and a title per place: filled if liked, in the accent colour if new."""
-    side, align = (-0.06, "right") if x == 0 else (0.06, "left")
+    side, align = (-1, "right") if x == 0 else (1, "left")
     for rank, item in enumerate(items):
         colour = ACCENT if item.title in new else INK
         axes.plot(
             x, rank, "o", markersize=6, markeredgecolor=colour, zorder=2,
             markerfacecolor=colour if item.liked else SURFACE,
         )  # fmt: skip
-        place = f"{rank + 1}  " if x else f"  {rank + 1}"
-        title = _shortened(item.title)
-        text = f"{place}{title}" if x else f"{title}{place}"
-        axes.text(x + side, rank, text, ha=align, va="center", color=colour)
+        axes.text(x + 0.1 * side, rank, str(rank + 1), ha="center", va="center", color=MUTED)
+        axes.text(x + 0.18 * side, rank, _shortened(item.title), ha=align, va="center", color=colour)
 
 
 def _lines(axes: Axes, lines: Sequence[tuple[str, Sequence[float], str]]) -> None:

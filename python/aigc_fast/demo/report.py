@@ -10,7 +10,17 @@ from markupsafe import Markup
 
 from aigc_fast.demo import plots
 from aigc_fast.demo.comparison import CUTOFFS, DECISIVE_METRIC
-from aigc_fast.demo.results import GENERATIVE, LISTS_NAME, METRICS_NAME, WITHOUT_GAN, DemoResult, write_text
+from aigc_fast.demo.results import (
+    GENERATIVE,
+    LISTS_NAME,
+    METRICS_NAME,
+    RANDOM_ORDER,
+    WITHOUT_GAN,
+    DemoResult,
+    Difference,
+    write_text,
+)
+from aigc_fast.demo.studies import CONTROL_METRIC, TEST_METRIC
 
 TEMPLATE = "report.html.j2"
 
@@ -21,6 +31,7 @@ BAR_METRICS = {
     "P@5": "Precision of the first five (P@5)",
     "Coverage@20": "Share of the catalogue recommended (Coverage@20)",
     "Novelty@20": "Novelty in bits (Novelty@20)",
+    "Diversity@20": "Variety within a list (Diversity@20)",
 }
 
 
@@ -50,6 +61,7 @@ def render(result: DemoResult) -> str:
     return environment.get_template(TEMPLATE).render(
         result=result,
         product=GENERATIVE,
+        newcomer_ratings=result.parameters["ratings known of a newcomer"],
         key_figures=key_figures(result),
         findings=findings(result),
         tables=[(f"Metrics at {n}", metric_table(result, n)) for n in CUTOFFS],
@@ -75,9 +87,11 @@ def figures(result: DemoResult) -> dict[str, str]:
         "quality": plots.generated_quality(result.history),
         "energy": plots.energy(result.history),
         "map": plots.map_of_vectors(result.vector_map),
-        "hit_rate": plots.feedback_curve(result.feedback, "hit_rate", "hit rate of the round's lists"),
-        "feedback_test": plots.feedback_curve(result.feedback, f"test {DECISIVE_METRIC}", f"{DECISIVE_METRIC} on test"),
     }
+    if result.feedback:
+        drawn["hit_rate"] = plots.feedback_curve(result.feedback, "hit_rate", "hit rate of the round's lists")
+        label = f"{DECISIVE_METRIC} on test"
+        drawn["feedback_test"] = plots.feedback_curve(result.feedback, TEST_METRIC, label, CONTROL_METRIC)
     if result.story:
         drawn["list"] = plots.list_change(result.story)
     if result.cold_start:
@@ -112,8 +126,8 @@ def candidate_table(result: DemoResult) -> Table:
     ordered = sorted(result.candidates, key=lambda candidate: -candidate.metrics[DECISIVE_METRIC])
     rows = [
         (
-            f"{candidate.n_vectors} vectors, {candidate.fusion}",
-            f"popularity exponent {candidate.popularity:g}",
+            f"{candidate.n_vectors} {'vector' if candidate.n_vectors == 1 else 'vectors'}",
+            f"{candidate.fusion} of the cosines",
             [_figure(candidate.metrics[name]) for name in names],
         )
         for candidate in ordered
@@ -124,69 +138,87 @@ def candidate_table(result: DemoResult) -> Table:
 def key_figures(result: DemoResult) -> list[tuple[str, str, str]]:
     """Return the figures at the top: value, name, what to compare it with."""
     ours, item = result.model(GENERATIVE).metrics, result.model("ItemKNN").metrics
-    last = result.feedback[-1]
-    test = f"test {DECISIVE_METRIC}"
-    return [
+    figures = [
         (_figure(ours["P@5"]), "precision of the first five", f"ItemKNN {_figure(item['P@5'])}"),
         (_figure(ours[DECISIVE_METRIC]), DECISIVE_METRIC, f"ItemKNN {_figure(item[DECISIVE_METRIC])}"),
         (f"{ours['Coverage@20']:.0%}", "of the catalogue recommended", f"ItemKNN {item['Coverage@20']:.0%}"),
-        (
-            f"{last.rounds[-1][test] / last.baseline[test] - 1:+.0%}",
-            f"{DECISIVE_METRIC} after feedback",
-            f"{len(last.rounds)} rounds, {sum(last.answers):,} answers",
-        ),
     ]
+    if result.feedback:
+        learned = max(result.feedback, key=lambda curve: curve.rounds[-1][TEST_METRIC])
+        gain = learned.rounds[-1][TEST_METRIC] / learned.rounds[-1][CONTROL_METRIC] - 1
+        rounds = f"newcomers, {len(learned.rounds)} rounds of ten items"
+        figures.append((f"{gain:+.0%}".replace("-", "−"), f"{DECISIVE_METRIC} by learning from feedback", rounds))
+    return figures
 
 
 def findings(result: DemoResult) -> list[str]:
     """Say what the figures say, in sentences that follow from them and nothing else."""
-    ours = result.model(GENERATIVE).metrics
-    said = [_against(result, difference.other) for difference in result.differences]
-    item = result.model("ItemKNN").metrics
-    wider = ours["Coverage@20"] / item["Coverage@20"] - 1
-    said.append(
-        f"Its lists of 20 cover {ours['Coverage@20']:.1%} of the catalogue, "
-        f"{abs(wider):.0%} {'more' if wider >= 0 else 'less'} than ItemKNN, at a novelty of "
-        f"{ours['Novelty@20']:.2f} bits against {item['Novelty@20']:.2f}."
-    )
-    test = f"test {DECISIVE_METRIC}"
-    ends = {curve.name: curve.rounds[-1][test] for curve in result.feedback}
-    (profiles, with_profiles), (both, with_both) = ends.items()
-    better = both if with_both > with_profiles else profiles
-    said.append(
-        f"Feedback helps: {DECISIVE_METRIC} on test goes from {result.feedback[0].baseline[test]:.3f} to "
-        f"{with_profiles:.3f} when only profiles learn, and to {with_both:.3f} when the generator is fine-tuned, too; "
-        f"here {'fine-tuning adds to it' if better == both else 'fine-tuning on so few answers does not pay'}."
-        if max(ends.values()) > result.feedback[0].baseline[test]
-        else f"Feedback did not help here: {DECISIVE_METRIC} on test stays below "
-        f"{result.feedback[0].baseline[test]:.3f}."
-    )
+    said = [_ranking(result), _ablation(result), _variety(result)]
+    if result.feedback:
+        said.append(_feedback(result))
     if result.cold_start:
         ndcg = result.cold_start.ndcg
         said.append(
-            f"For items without any rating, ranked by content alone, it reaches NDCG@{result.cold_start.cutoff} "
-            f"{ndcg[GENERATIVE]:.3f}; the profile without GAN {ndcg[WITHOUT_GAN]:.3f}, "
-            f"random order {ndcg['random order']:.3f}."
+            f"Items without any rating, ranked by their content: NDCG@{result.cold_start.cutoff} "
+            f"{ndcg[GENERATIVE]:.3f} with the GAN, {ndcg[WITHOUT_GAN]:.3f} without, "
+            f"{ndcg[RANDOM_ORDER]:.3f} in random order."
         )
     return said
 
 
-def _against(result: DemoResult, other: str) -> str:
-    difference = next(found for found in result.differences if found.other == other)
-    interval = f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+def _ranking(result: DemoResult) -> str:
+    """Place the product among the baselines."""
+    places: dict[str, list[str]] = {"better than": [], "level with": [], "worse than": []}
+    for difference in result.differences:
+        if difference.other != WITHOUT_GAN:
+            places[_relation(difference)].append(f"{difference.other} ({_interval(difference)})")
+    parts = [f"{relation} {' and '.join(others)}" for relation, others in places.items() if others]
+    return f"Measured by {DECISIVE_METRIC}, {GENERATIVE} ranks {'; '.join(parts)}."
+
+
+def _ablation(result: DemoResult) -> str:
+    """Say what the GAN itself is worth here."""
+    difference = next(found for found in result.differences if found.other == WITHOUT_GAN)
+    relation = _relation(difference)
+    meaning = {
+        "better than": "the GAN adds to the accuracy here",
+        "level with": "the accuracy comes from the vectors and the exact search, and the GAN costs none of it",
+        "worse than": "the accuracy comes from the vectors and the exact search, and the GAN costs some of it",
+    }[relation]
+    return (
+        f"It ranks {relation} the same search with the GAN switched off, which looks for items near the user’s profile "
+        f"itself ({_interval(difference)}): {meaning}."
+    )
+
+
+def _variety(result: DemoResult) -> str:
+    ours, item = result.model(GENERATIVE).metrics, result.model("ItemKNN").metrics
+    return (
+        f"Its lists of 20 cover {ours['Coverage@20']:.1%} of the catalogue (ItemKNN {item['Coverage@20']:.1%}), "
+        f"at a novelty of {ours['Novelty@20']:.2f} bits (ItemKNN {item['Novelty@20']:.2f})."
+    )
+
+
+def _feedback(result: DemoResult) -> str:
+    learned, fine_tuned = (curve.rounds[-1][TEST_METRIC] for curve in result.feedback)
+    start, control = result.feedback[0].baseline[TEST_METRIC], result.feedback[0].rounds[-1][CONTROL_METRIC]
+    verdict = "adds to that" if fine_tuned > learned else "does not add to that"
+    return (
+        f"Feedback of newcomers takes their {DECISIVE_METRIC} on test from {start:.3f} to {learned:.3f} when the "
+        f"profiles learn from it; leaving the answered items out gives {control:.3f} without any learning. "
+        f"Fine-tuning the generator, too, {verdict} ({fine_tuned:.3f})."
+    )
+
+
+def _relation(difference: Difference) -> str:
     if not difference.clear:
-        relation = "is level with"
-    else:
-        relation = "ranks better than" if difference.mean > 0 else "ranks worse than"
-    said = f"{GENERATIVE} {relation} {other} ({difference.metric} {interval})."
-    if other == WITHOUT_GAN:
-        meaning = (
-            "the GAN improves accuracy here"
-            if difference.clear and difference.mean > 0
-            else "the accuracy comes from vectors and exact search, not from the GAN"
-        )
-        said += f" That row is the same search without the generator: {meaning}."
-    return said
+        return "level with"
+    return "better than" if difference.mean > 0 else "worse than"
+
+
+def _interval(difference: Difference) -> str:
+    numbers = f"{difference.mean:+.3f}, 95 % interval {difference.low:+.3f} to {difference.high:+.3f}"
+    return numbers.replace("-", "−")
 
 
 def _figure(value: float) -> str:

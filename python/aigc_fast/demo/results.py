@@ -24,6 +24,7 @@ REPORT_NAME, LISTS_NAME, METRICS_NAME = "report.html", "lists.csv", "metrics.jso
 GENERATIVE = "Generative"
 #: The same without its generator: what the GAN adds is the difference to this row.
 WITHOUT_GAN = "Profile, no GAN"
+RANDOM_ORDER = "random order"
 
 
 @dataclass
@@ -59,7 +60,6 @@ class Candidate:
 
     fusion: Fusion
     n_vectors: int
-    popularity: float
     metrics: dict[str, float]
 
 

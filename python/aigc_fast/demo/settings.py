@@ -25,17 +25,17 @@ class DemoSettings:
     dim, content_weight
         Width of the collaborative part of the item vectors, and weight of the content part beside it.
     test_fraction
-        Share of the ratings that nothing but the final evaluation looks at.
+        Share of the ratings that only measures.
     cold_fraction
         Share of the items hidden from the model that is selected, to see how it ranks new items.
+    newcomer_fraction, newcomer_ratings
+        Share of the users of whom that model sees this many ratings only: they answer in the feedback loop.
     validation_fraction
-        Share of the remaining train ratings that the choice of parameters looks at, and feedback comes from later.
-    n_vectors, popularity, fusion
+        Share of the ratings left to that model that choose the parameters.
+    n_vectors, fusion
         Values to choose from on the validation part.
     rounds, feedback_length
         Rounds of the feedback loop at most, and the length of the lists shown in them.
-    list_length
-        Length of the lists that are written and evaluated.
     """
 
     output: Path
@@ -46,18 +46,14 @@ class DemoSettings:
     content_weight: float = 0.3
     test_fraction: float = 0.2
     cold_fraction: float = 0.05
-    validation_fraction: float = 0.2
-    n_vectors: tuple[int, ...] = (8, 64)
-    popularity: tuple[float, ...] = (0.0, 0.1, 0.2)
+    newcomer_fraction: float = 0.15
+    newcomer_ratings: int = 5
+    validation_fraction: float = 0.1
+    n_vectors: tuple[int, ...] = (1, 8, 64)
     fusion: tuple[Fusion, ...] = ("mean", "max")
     rounds: int = 6
     feedback_length: int = 10
-    list_length: int = 20
 
     def quick(self) -> DemoSettings:
         """Return settings that run every step in a fraction of the time; the figures mean nothing."""
-        return replace(self, epochs=min(self.epochs, 2), n_vectors=(8,), popularity=(0.0, 0.1), rounds=2)
-
-    def for_profiles(self) -> DemoSettings:
-        """Return settings with the choices that are left where the profile is the only vector."""
-        return replace(self, n_vectors=(1,), fusion=("mean",))
+        return replace(self, epochs=min(self.epochs, 2), n_vectors=(8,), rounds=2)

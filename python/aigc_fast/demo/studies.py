@@ -10,22 +10,33 @@ from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK
 from aigc_fast.data import Ratings
-from aigc_fast.demo.comparison import DECISIVE, DECISIVE_METRIC
+from aigc_fast.demo.comparison import DECISIVE, DECISIVE_METRIC, LIST_LENGTH
 from aigc_fast.demo.parts import Parts
-from aigc_fast.demo.results import GENERATIVE, WITHOUT_GAN, ColdStart, FeedbackCurve, ListedItem, UserStory, VectorMap
+from aigc_fast.demo.results import (
+    GENERATIVE,
+    RANDOM_ORDER,
+    WITHOUT_GAN,
+    ColdStart,
+    FeedbackCurve,
+    ListedItem,
+    UserStory,
+    VectorMap,
+)
 from aigc_fast.demo.settings import DemoSettings
-from aigc_fast.recommender import accuracy_by_user, evaluate, random_split
+from aigc_fast.recommender import accuracy_by_user, random_split
 from aigc_fast.recommender.feedback import FeedbackLoop, HeldOutFeedback
 from aigc_fast.recommender.generative import GenerativeRecommender
 
-#: Share of the validation ratings that no user tells: the loop stops when it no longer finds more of them.
+#: Share of the newcomers' ratings that they never tell: the loop stops when it no longer finds more of them.
 WATCHED_FRACTION = 0.25
-#: The user whose lists are shown has a history of this many items: one that a reader can take in.
-STORY_HISTORY = (20, 100)
-STORY_TITLES = 8
 COLD_CUTOFF = 10
 RANDOM_ORDERS = 20
 MAP_USERS, MAP_VECTORS = 60, 6
+
+#: Name under which a round keeps what it is worth on test.
+TEST_METRIC = f"test {DECISIVE_METRIC}"
+#: The same for the model as it was at first, with the answered items left out of its lists.
+CONTROL_METRIC = f"control {DECISIVE_METRIC}"
 
 LEARNING = {"profiles": 0, "profiles and generator": 1}  # what learns from feedback, and the epochs that take
 
@@ -33,39 +44,35 @@ LEARNING = {"profiles": 0, "profiles and generator": 1}  # what learns from feed
 def feedback_study(
     model: GenerativeRecommender, ratings: Ratings, parts: Parts, settings: DemoSettings
 ) -> tuple[list[FeedbackCurve], UserStory | None]:
-    """Run the loop twice, with and without fine-tuning, and follow one user through the second run.
+    """Run the loop with the newcomers twice, with and without fine-tuning, and follow one through the second run.
 
-    The users answer with three quarters of the validation ratings; the rest decides when to stop; test only measures.
+    They answer with three quarters of their ratings; the rest decides when to stop, and test measures.
     """
-    told, watched = random_split(parts.validation, WATCHED_FRACTION, settings.seed)
-    users = np.arange(model.n_users)
+    users = parts.newcomers
+    if not len(users):
+        return [], None
+    told, watched = random_split(parts.answers, WATCHED_FRACTION, settings.seed)
 
     def quality(recommender: GenerativeRecommender) -> dict[str, float]:
-        lists = recommender.recommend(users, settings.list_length)
+        lists = recommender.recommend(users, LIST_LENGTH)
+        # Answered items leave the lists, which makes room for test items even if nothing is learned.
+        control = model.recommend(users, LIST_LENGTH, exclude=recommender.user_items_[users])
         return {
-            "watched": _mean_accuracy(lists, watched, settings.list_length),
-            **{f"test {name}": value for name, value in _test_metrics(lists, parts.test, settings).items()},
+            "watched": _mean_accuracy(lists, watched[users]),
+            TEST_METRIC: _mean_accuracy(lists, parts.test[users]),
+            CONTROL_METRIC: _mean_accuracy(control, parts.test[users]),
         }
 
     curves = []
     for name, epochs in LEARNING.items():
         learner = copy.deepcopy(model)
         loop = FeedbackLoop(
-            learner,
-            n=settings.feedback_length,
-            max_rounds=settings.rounds,
-            epochs=epochs,
-            monitor="watched",
-        ).run(users, HeldOutFeedback(told), evaluate=quality)
-        curves.append(
-            FeedbackCurve(
-                name,
-                loop.baseline_,
-                [done.metrics for done in loop.rounds_],
-                [int(done.feedback.nnz) for done in loop.rounds_],
-                loop.stopped_,
-            )
+            learner, n=settings.feedback_length, max_rounds=settings.rounds, epochs=epochs, monitor="watched"
         )
+        loop.run(users, HeldOutFeedback(told), evaluate=quality)
+        metrics = [done.metrics for done in loop.rounds_]
+        answers = [int(done.feedback.nnz) for done in loop.rounds_]
+        curves.append(FeedbackCurve(name, loop.baseline_, metrics, answers, loop.stopped_))
     return curves, _story(model, learner, ratings, parts, settings)
 
 
@@ -77,10 +84,10 @@ def cold_start(model: GenerativeRecommender, ablation: GenerativeRecommender, pa
         return None  # nothing is known of the items
     wanted = parts.cold[users]
     ndcg = {
-        name: _mean_accuracy(recommender.recommend(users, COLD_CUTOFF, allow=hidden), wanted, COLD_CUTOFF)
+        name: _mean_accuracy(recommender.recommend(users, COLD_CUTOFF, allow=hidden), wanted)
         for name, recommender in ((GENERATIVE, model), (WITHOUT_GAN, ablation))
     }
-    ndcg["random order"] = _random_order(hidden, wanted, seed=model.seed)
+    ndcg[RANDOM_ORDER] = _random_order(hidden, wanted, seed=model.seed)
     return ColdStart(len(hidden), len(users), COLD_CUTOFF, ndcg)
 
 
@@ -107,10 +114,11 @@ def vector_map(model: GenerativeRecommender, ratings: Ratings, user: int) -> Vec
 
 
 def story_user(parts: Parts) -> int:
-    """Choose the user to follow: of those with a history of readable length, the one who answers most."""
-    length, answers = np.diff(parts.fit.indptr), np.diff(parts.validation.indptr)
-    readable = (length >= STORY_HISTORY[0]) & (length <= STORY_HISTORY[1])
-    return int(np.argmax(np.where(readable, answers + 1, 0) if readable.any() else answers))
+    """Choose the user to follow: the newcomer with the median number of ratings left to tell."""
+    if not len(parts.newcomers):
+        return 0
+    left = np.diff(parts.answers.indptr)[parts.newcomers]
+    return int(parts.newcomers[np.argsort(left, kind="stable")[len(left) // 2]])
 
 
 def _story(
@@ -121,7 +129,7 @@ def _story(
     settings: DemoSettings,
 ) -> UserStory:
     user = story_user(parts)
-    unseen = set(parts.validation[user].indices) | set(parts.test[user].indices)
+    unseen = set(parts.answers[user].indices) | set(parts.test[user].indices)
 
     def name(item: int) -> str:
         title = "" if ratings.items is None else str(ratings.items.titles[item])
@@ -131,25 +139,20 @@ def _story(
         lists = model.recommend([user], settings.feedback_length)
         return [ListedItem(name(item), item in unseen) for item in lists.ids[0, : lists.counts[0]]]
 
-    history = parts.fit[user]
-    favourites = history.indices[np.argsort(-history.data, kind="stable")[:STORY_TITLES]]
-    answered = np.setdiff1d(after.user_items_[user].indices, history.indices)
+    history = parts.fit[user].indices
+    answered = np.setdiff1d(after.user_items_[user].indices, history)
     return UserStory(
         str(ratings.user_ids[user]),
-        [name(item) for item in favourites],
+        [name(item) for item in history],
         shown(before),
         shown(after),
         [name(item) for item in answered],
     )
 
 
-def _test_metrics(lists: TopK, test: csr_matrix, settings: DemoSettings) -> dict[str, float]:
-    metrics = evaluate(lists, test, [settings.list_length])
-    return {DECISIVE_METRIC: metrics[DECISIVE_METRIC], "coverage": metrics[f"Coverage@{settings.list_length}"]}
-
-
-def _mean_accuracy(lists: TopK, wanted: csr_matrix, cutoff: int) -> float:
-    return float(np.nanmean(accuracy_by_user(lists, wanted, cutoff)[DECISIVE]))
+def _mean_accuracy(lists: TopK, wanted: csr_matrix) -> float:
+    """Return the mean NDCG of whole lists over the users who want anything."""
+    return float(np.nanmean(accuracy_by_user(lists, wanted, lists.ids.shape[1])[DECISIVE]))
 
 
 def _random_order(items: npt.NDArray[np.int32], wanted: csr_matrix, seed: int) -> float:
@@ -160,5 +163,5 @@ def _random_order(items: npt.NDArray[np.int32], wanted: csr_matrix, seed: int) -
     for _ in range(RANDOM_ORDERS):
         drawn = np.stack([rng.permutation(items)[:n] for _ in range(wanted.shape[0])]).astype(np.int64)
         lists = TopK(np.zeros(drawn.shape, np.float32), drawn, np.full(len(drawn), n))
-        values.append(_mean_accuracy(lists, wanted, COLD_CUTOFF))
+        values.append(_mean_accuracy(lists, wanted))
     return float(np.mean(values))
