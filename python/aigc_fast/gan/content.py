@@ -52,7 +52,8 @@ class ContentGAN:
     ema_decay
         Decay, for each step, of the moving average of the generator; the average generates.
     patience
-        Epochs without better quality on the validation pairs after which training stops.
+        Epochs without better quality on the validation pairs after which training stops. Quality often stands
+        still while the learning rate is high and improves as it falls, so half the epochs is not too many.
     seed
         Seeds weights, order and noise: same seed, same data, same machine, same bits. PyTorch's and NumPy's
         global random states are left alone.
@@ -88,7 +89,7 @@ class ContentGAN:
         batch_size: int = 256,
         learning_rate: float = 4e-3,
         ema_decay: float = 0.999,
-        patience: int = 5,
+        patience: int = 10,
         seed: int = 0,
     ) -> None:
         self.noise_dim = noise_dim
