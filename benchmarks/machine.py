@@ -68,6 +68,16 @@ def _peaks() -> ctypes.CDLL | None:
     return peaks
 
 
+def reader(rows: Any, threads: int) -> Callable[[], Any] | None:
+    """Return a call that reads an array once with all threads, as fast as this machine can."""
+    peaks = _peaks()
+    if peaks is None:
+        return None
+    parts = np.array_split(rows, threads)
+    pool = ThreadPoolExecutor(threads)
+    return lambda: list(pool.map(lambda part: peaks.read_memory(part.ctypes.data, part.nbytes // 8), parts))
+
+
 def limits(threads: int) -> dict[str, float]:
     """Measure what this machine can do at most with these threads: reading memory, and multiply-adds in registers."""
     peaks = _peaks()

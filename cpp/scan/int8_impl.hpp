@@ -187,8 +187,9 @@ CodeBlock encode(const float* rows, std::size_t stride, std::size_t groups, std:
                 __builtin_memcpy(codes + (j / kCodeGroup + g) * kGroupBytes + i * kCodeGroup, chunk[i] + g * kCodeGroup,
                                  kCodeGroup);
     }
-    // What float32 may have lost: 2u of each |s*c| in the product and the difference, and the roundings of the sum.
-    const float lost = 0x1p-22f * largest * __builtin_sqrtf(static_cast<float>(dim));
+    // What float32 may have lost: 2u of each |s*c| in the product and the difference, squares below its range, and the
+    // roundings of the sum.
+    const float lost = (0x1p-22f * largest + 0x1p-74f) * __builtin_sqrtf(static_cast<float>(dim));
     const float grown = 1.0f + static_cast<float>(dim + 16) * 0x1p-23f;
     CodeBlock block = {scale, 0.0f, 0.0f};
     for (std::size_t i = 0; i < kCodeRows; ++i) {

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # dtypes that the kernels read as they are; uint16 stands for the bits of bfloat16 and never comes from a caller.
 _DIRECT = frozenset(np.dtype(t) for t in (np.float32, np.float64, np.float16, np.int8))
 _MOST_THREADS = 4096
+_MOST_RESULTS = 2**31 - 1  # of one query
 _EXACT_IN_FLOAT32 = frozenset(np.dtype(t) for t in (np.bool_, np.uint8, np.int16, np.uint16))
 
 
@@ -145,6 +146,8 @@ def per_query(values: object, name: str, query_count: int, dtype: type[np.float6
         raise TypeError(f"{name} must be {what}, got {type(values).__name__} of dtype {array.dtype}")
     if array.ndim > 1 or (array.ndim == 1 and array.shape[0] != query_count):
         raise ValueError(f"{name} must be one number or have shape ({query_count},), got shape {array.shape}")
+    if dtype is np.int64 and array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
+        raise ValueError(f"{name} must fit int64, got {array.max()}")
     result = np.empty(query_count, dtype)
     result[:] = array
     if dtype is np.float64 and np.isnan(result).any():
@@ -195,7 +198,11 @@ def _sorted_lists(indptr: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> 
 
 def shared_ids(allowed: object, name: str, item_count: int | None) -> npt.NDArray[np.int64]:
     """Ids that all queries may get, from a boolean mask over the items or a list of ids; ascending, distinct."""
-    array = _from_torch(allowed, name) if _is_torch_tensor(allowed) else np.asarray(allowed)
+    try:
+        array = _from_torch(allowed, name) if _is_torch_tensor(allowed) else np.asarray(allowed)
+    except ValueError:  # nested lists of unequal lengths
+        takes = "ids or a boolean mask for all queries, a SciPy sparse matrix or an (indptr, ids) pair"
+        raise TypeError(f"{name} must be {takes}, got {type(allowed).__name__}") from None
     if array.dtype == np.bool_:
         if item_count is None:
             raise TypeError(f"{name} must be ids, not a mask: items may be added and removed")
@@ -223,6 +230,8 @@ def integers(values: object, name: str) -> npt.NDArray[np.int64]:
         return np.empty(0, np.int64)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
+    if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} must fit int64, got {array.max()}")
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
@@ -238,6 +247,14 @@ def output(array: Any, name: str, shape: Sequence[int], dtype: npt.DTypeLike) ->
     if not (view.flags.c_contiguous and view.flags.writeable):
         raise ValueError(f"{name} must be C-contiguous and writable")
     return view
+
+
+def as_k(k: object) -> int:
+    """Check a number of results."""
+    count = as_count(k, "k", 0)
+    if count > _MOST_RESULTS:
+        raise ValueError(f"k must be at most {_MOST_RESULTS}, got {count}")
+    return count
 
 
 def same_columns(a: npt.NDArray[Any], b: npt.NDArray[Any], a_name: str, b_name: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from aigc_fast.arrays import as_count, as_matrix
+from aigc_fast.arrays import as_k, as_matrix
 from aigc_fast.errors import require
 from aigc_fast.index import CosineIndex
 from aigc_fast.similarity import Metric, cosine_threshold
@@ -67,7 +67,7 @@ def knn_graph(
         hits = cosine_threshold(rows, rows, threshold, exclude=itself, metric=metric, num_threads=num_threads)
         return sparse.csr_matrix((hits.scores, hits.ids, hits.indptr), shape=(count, count))
     index = CosineIndex(rows, metric=metric, num_threads=num_threads)
-    top = index.topk(rows, min(as_count(k, "k", 0), count), threshold=threshold, exclude=itself)
+    top = index.topk(rows, min(as_k(k), count), threshold=threshold, exclude=itself)
     real = top.ids >= 0
     indptr = np.concatenate([[0], np.cumsum(top.counts)])
     return sparse.csr_matrix((top.scores[real], top.ids[real], indptr), shape=(count, count))

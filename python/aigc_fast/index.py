@@ -19,6 +19,7 @@ from aigc_fast import _core
 from aigc_fast.arrays import (
     Matrix,
     as_count,
+    as_k,
     as_matrix,
     as_torch,
     check_metric,
@@ -226,7 +227,7 @@ class CosineIndex:
         snapshot = self._snapshot
         query_rows = self._queries(queries)
         count = query_rows.array.shape[0]
-        k = as_count(k, "k", 0)
+        k = as_k(k)
         dtype = score_dtype(query_rows.array, snapshot.segments[0].rows)
         thresholds = None if threshold is None else scores_like(threshold, "threshold", count, dtype)
         ends = None if after is None else page_ends(after, count, dtype)
@@ -287,7 +288,7 @@ class CosineIndex:
         workers = threads(num_threads if num_threads is not None else self._num_threads)
         reports = []
         for items in snapshot.item_sets:
-            part = _empty_topk(count, as_count(k, "k", 0), dtype)
+            part = _empty_topk(count, as_k(k), dtype)
             report = _core.SearchReport()
             arguments = (thresholds, self._metric, None, None, None, None, workers, *part)
             _core.topk(query_rows, items, k, *arguments, report)

@@ -14,9 +14,10 @@ import numpy as np
 from aigc_fast import _core
 from aigc_fast.arrays import (
     Matrix,
-    as_count,
+    as_k,
     as_matrix,
     as_torch,
+    check_metric,
     id_lists,
     is_id_lists,
     output,
@@ -135,12 +136,15 @@ def cosine_topk(
     """
     query_rows, item_rows = _pair(queries, items)
     query_count, item_count = query_rows.array.shape[0], item_rows.array.shape[0]
-    k = as_count(k, "k", 0)
+    k = as_k(k)
+    check_metric(metric)
     dtype = score_dtype(query_rows.array, item_rows.array)
     shape = (query_count, k)
     if out is None:
         result = TopK(np.empty(shape, dtype), np.empty(shape, np.int64), np.empty(query_count, np.int64))
     else:
+        if not (isinstance(out, tuple) and len(out) == 3):
+            raise TypeError(f"out must be a TopK of three arrays (scores, ids, counts), got {type(out).__name__}")
         result = TopK(
             output(out[0], "out scores", shape, dtype),
             output(out[1], "out ids", shape, np.int64),
@@ -191,6 +195,7 @@ def cosine_threshold(
     """
     query_rows, item_rows = _pair(queries, items)
     query_count, item_count = query_rows.array.shape[0], item_rows.array.shape[0]
+    check_metric(metric)
     dtype = score_dtype(query_rows.array, item_rows.array)
     indptr, ids, scores = _core.threshold(
         query_rows.array,
@@ -233,6 +238,7 @@ def cosine_similarity(a: Any, b: Any = None, *, metric: Metric = "cosine", num_t
     a_rows = as_matrix(a, "a")
     b_rows = a_rows if b is None else as_matrix(b, "b")
     same_columns(a_rows.array, b_rows.array, "a", "b")
+    check_metric(metric)
     scores = np.empty((a_rows.array.shape[0], b_rows.array.shape[0]), score_dtype(a_rows.array, b_rows.array))
     _core.similarity(a_rows.array, b_rows.array, metric, threads(num_threads), scores)
     return as_torch(scores) if a_rows.is_torch else scores
