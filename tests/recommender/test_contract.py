@@ -7,10 +7,11 @@ import pickle
 
 import numpy as np
 import pytest
+from fake_generator import FakeGenerator
 from scipy.sparse import csr_array, csr_matrix
 
 from aigc_fast import TopK
-from aigc_fast.recommender import ItemKNN, NotFittedError, Recommender, TopPop, UserKNN
+from aigc_fast.recommender import GenerativeRecommender, ItemKNN, NotFittedError, Recommender, TopPop, UserKNN
 
 N_USERS, N_ITEMS = 40, 30
 EMPTY_USER, EMPTY_ITEM = 5, 17
@@ -24,6 +25,8 @@ RECOMMENDERS = {
     "ItemKNN": lambda: ItemKNN(k=8, metric="cosine", shrink=0),
     "ItemKNN pearson": lambda: ItemKNN(k=8, metric="pearson", shrink=0),
     "ItemKNN shrunk": lambda: ItemKNN(k=8, metric="cosine", shrink=3),
+    "Generative": lambda: GenerativeRecommender(FakeGenerator(), n_vectors=4),
+    "Generative max": lambda: GenerativeRecommender(FakeGenerator(), n_vectors=4, fusion="max", popularity=0.3),
 }
 
 

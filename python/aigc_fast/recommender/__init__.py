@@ -6,6 +6,9 @@ require("scipy.sparse", "recommender")
 
 from aigc_fast.recommender.base import NotFittedError, Recommender  # noqa: E402  (name the missing extra first)
 from aigc_fast.recommender.evaluation import accuracy_by_user, evaluate  # noqa: E402
+from aigc_fast.recommender.feedback import FeedbackLoop, HeldOutFeedback  # noqa: E402
+from aigc_fast.recommender.generation import generate_recommendations  # noqa: E402
+from aigc_fast.recommender.generative import GenerativeRecommender  # noqa: E402
 from aigc_fast.recommender.neighbours import ItemKNN, UserKNN  # noqa: E402
 from aigc_fast.recommender.popularity import TopPop  # noqa: E402
 from aigc_fast.recommender.profiles import user_profiles  # noqa: E402
@@ -19,6 +22,9 @@ from aigc_fast.recommender.splits import (  # noqa: E402
 from aigc_fast.recommender.vectors import collaborative_vectors, content_vectors, item_vectors  # noqa: E402
 
 __all__ = [
+    "FeedbackLoop",
+    "GenerativeRecommender",
+    "HeldOutFeedback",
     "ItemKNN",
     "NotFittedError",
     "Recommender",
@@ -30,6 +36,7 @@ __all__ = [
     "collaborative_vectors",
     "content_vectors",
     "evaluate",
+    "generate_recommendations",
     "item_vectors",
     "random_split",
     "restrict",

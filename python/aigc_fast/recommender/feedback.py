@@ -174,7 +174,7 @@ class FeedbackLoop:
     def _ask(
         self, users: npt.NDArray[np.int64], lists: TopK, listed: csr_matrix, feedback: FeedbackSource
     ) -> csr_matrix:
-        answers = as_csr("feedback", feedback(users, lists), listed.shape).astype(np.float32)
+        answers = as_csr("feedback", feedback(users, lists), listed.shape, np.float32)
         rated = csr_matrix((np.ones(answers.nnz, np.float32), answers.indices, answers.indptr), answers.shape)
         if rated.multiply(listed).nnz != rated.nnz:
             raise ValueError("feedback holds ratings of items that were not in the user's list")
@@ -210,7 +210,7 @@ class HeldOutFeedback:
     """
 
     def __init__(self, ratings: CSR) -> None:
-        self._ratings = as_csr("ratings", ratings).astype(np.float32)
+        self._ratings = as_csr("ratings", ratings, dtype=np.float32)
 
     def __call__(self, user_ids: npt.NDArray[np.int64], lists: TopK) -> csr_matrix:
         """Return the held-out ratings of the listed items."""

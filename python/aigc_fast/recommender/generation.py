@@ -109,10 +109,11 @@ def draw_vectors(
     if not callable(generator):
         raise TypeError(f"generator is a {type(generator).__name__}; a ContentGAN or a callable is taken")
     if not _takes_noise(generator):
-        return _rows_of(_call(generator, profiles), len(profiles)).reshape(len(profiles), 1, -1)
+        return _rows_of(_call(generator, profiles), len(profiles))[:, None]
     noise = np.random.default_rng(seed).standard_normal((count, noise_dim), dtype=np.float32)
-    rows = _call(generator, np.tile(noise, (len(profiles), 1)), np.repeat(profiles, count, axis=0))
-    return _rows_of(rows, len(profiles) * count).reshape(len(profiles), count, -1)
+    called = _call(generator, np.tile(noise, (len(profiles), 1)), np.repeat(profiles, count, axis=0))
+    rows = _rows_of(called, len(profiles) * count)
+    return rows.reshape(len(profiles), count, rows.shape[1])
 
 
 def _takes_noise(generator: Callable[..., Any]) -> bool:

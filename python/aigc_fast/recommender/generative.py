@@ -1,13 +1,14 @@
 """Recommend by generation: profile and noise → generated vectors → exact search → one list.
 
-For a user with profile p the generator draws ``n_vectors`` vectors g of content that the user would like. Each
-nominates its best items by the exact kernels, and the nominees are ranked by
+For a user with profile p the generator draws ``n_vectors`` vectors g of content that the user would like, and the
+items are ranked by
 
     score(u, i) = w_i · fuse_g cos(g, v_i),    w_i = ((1 + c_i) / (1 + max c)) ** popularity
 
-with v_i the item's vector and c_i the number of users who have it. ``fuse`` is the mean over the generated vectors
-(what most of them agree on) or the maximum (what any of them found). With ``popularity=0`` the weights are 1: a
-score is a cosine, or a mean of cosines.
+with v_i the item's vector and c_i the number of users who have it. ``fuse`` is the maximum (what any of the vectors
+found: the best lists of all of them are searched exactly and merged) or the mean (what they agree on: as the mean of
+inner products is the inner product with the mean, one exact search does it). With ``popularity=0`` the weights are 1,
+and a score is a cosine or a mean of cosines.
 """
 
 from __future__ import annotations
@@ -96,8 +97,9 @@ class GenerativeRecommender(Recommender):
 
     Notes
     -----
-    A list costs ``n_vectors`` passes through the generator and as many exact searches. A user needs nothing but a
-    history (``recommend(user_ids, user_items=…)``) and an item nothing but a vector (`add_items`): both may be new.
+    A list costs ``n_vectors`` passes through the generator, and as many exact searches for "max", one for "mean". A
+    user needs nothing but a history (``recommend(user_ids, user_items=…)``) and an item nothing but a vector
+    (`add_items`): both may be new.
 
     Examples
     --------
@@ -176,9 +178,8 @@ class GenerativeRecommender(Recommender):
         ValueError, TypeError
             An argument of the wrong type, shape or range; or no interaction makes a training pair.
         """
-        self.user_items_ = as_csr("user_items", user_items).astype(np.float32)
         self._fit(
-            self.user_items_,
+            as_csr("user_items", user_items, dtype=np.float32),
             item_vectors=item_vectors,
             timestamps=timestamps,
             checkpoint_dir=checkpoint_dir,
@@ -204,7 +205,7 @@ class GenerativeRecommender(Recommender):
         With ``half_life``, new interactions count as made at the user's latest time.
         """
         known = self._fitted()
-        new = as_csr("user_items", user_items, known.shape).astype(np.float32)
+        new = as_csr("user_items", user_items, known.shape, np.float32)
         passes, kept = as_count("epochs", epochs), as_count("replay", replay)
         history, entries = merge(known, new)
         if self._times is not None:
@@ -299,7 +300,7 @@ class GenerativeRecommender(Recommender):
         if user_items is None:
             history, profiles = self.user_items_[ids], self.profiles_[ids]
         else:
-            history = as_csr("user_items", user_items, (len(ids), n_items)).astype(np.float32)
+            history = as_csr("user_items", user_items, (len(ids), n_items), np.float32)
             profiles = self._profiles_of(history)
         left_out = (history.indptr, history.indices) if exclude_seen else None
         if exclude is not None:
@@ -352,9 +353,15 @@ class GenerativeRecommender(Recommender):
             self._times = as_same_pattern("timestamps", timestamps, user_items, "user_items")
         self._n_new_items = 0
         self._set_history(user_items)
-        pairs, held_out = self._training_pairs()
-        self.gan_ = _default_gan(self.seed) if self.gan is None else self.gan
-        self.gan_.fit(*pairs, validation=held_out, checkpoint_dir=checkpoint_dir, resume=resume, progress=progress)
+        try:
+            pairs, held_out = self._training_pairs()
+            self.gan_ = _default_gan(self.seed) if self.gan is None else self.gan
+            self.gan_.fit(
+                *pairs, validation=held_out, checkpoint_dir=checkpoint_dir, resume=resume, progress=progress
+            )
+        except Exception:  # an interrupted training leaves its last epoch, which serves; a failed one nothing
+            del self.user_items_
+            raise
 
     def _recommend(
         self,
@@ -385,30 +392,23 @@ class GenerativeRecommender(Recommender):
         allow: Pattern | npt.NDArray[np.bool_] | None,
         threshold: float | None,
     ) -> TopK:
-        """Generate, let every vector nominate its n best items, and rank the nominees."""
+        """Generate, search exactly, fuse."""
         generated = self._generate(profiles, self.n_vectors)
+        if self.fusion == "mean":
+            centres = generated.mean(axis=1, dtype=np.float64).astype(np.float32)
+            return cosine_topk(
+                centres, self._rows, n, metric="inner_product", threshold=threshold, exclude=exclude, allow=allow
+            )
         found = cosine_topk(
             generated.reshape(-1, generated.shape[2]),
             self._rows,
             n,
             metric="inner_product" if self.popularity else "cosine",
-            threshold=threshold if self.fusion == "max" else None,
+            threshold=threshold,
             exclude=None if exclude is None else repeat_rows(exclude, self.n_vectors),
             allow=repeat_rows(allow, self.n_vectors) if isinstance(allow, tuple) else allow,
         )
-        nominees = merge_topk(found, len(profiles))
-        if self.fusion == "max":
-            return head(nominees, n)
-        # The mean of the inner products is the inner product with the mean.
-        centres = generated.mean(axis=1, dtype=np.float64).astype(np.float32)
-        return cosine_topk(
-            centres,
-            self._rows,
-            n,
-            metric="inner_product",
-            threshold=threshold,
-            allow=(nominees.indptr, nominees.ids),
-        )
+        return head(merge_topk(found, len(profiles)), n)
 
     def _generate(self, profiles: Float32, count: int) -> Float32:
         known = profiles.any(axis=1, keepdims=True)
