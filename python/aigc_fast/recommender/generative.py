@@ -356,9 +356,7 @@ class GenerativeRecommender(Recommender):
         try:
             pairs, held_out = self._training_pairs()
             self.gan_ = _default_gan(self.seed) if self.gan is None else self.gan
-            self.gan_.fit(
-                *pairs, validation=held_out, checkpoint_dir=checkpoint_dir, resume=resume, progress=progress
-            )
+            self.gan_.fit(*pairs, validation=held_out, checkpoint_dir=checkpoint_dir, resume=resume, progress=progress)
         except Exception:  # an interrupted training leaves its last epoch, which serves; a failed one nothing
             del self.user_items_
             raise
