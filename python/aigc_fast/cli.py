@@ -36,12 +36,15 @@ def run(arguments: Sequence[str]) -> int:
             require(module, "demo")
         import typer
 
-        from aigc_fast.commands import app
+        from aigc_fast.commands import InterruptedTrainingError, app
 
         try:
-            return app(args=list(arguments) or ["--help"], prog_name="aigc-fast", standalone_mode=False) or 0
-        except typer.Abort:  # what the parser makes of Ctrl-C
-            return _fail("interrupted", INTERRUPTED)
+            code: int = app(args=list(arguments) or ["--help"], prog_name="aigc-fast", standalone_mode=False) or 0
+        except InterruptedTrainingError as interruption:
+            return _fail(str(interruption), INTERRUPTED)
+        except typer.Abort:  # what some versions of the parser make of Ctrl-C; others return the code
+            code = INTERRUPTED
+        return _fail("interrupted", INTERRUPTED) if code == INTERRUPTED else code
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except Exception as error:

@@ -24,8 +24,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-INTERRUPTED = 130
 TABLE_METRICS = ("P@5", "R@5", "NDCG@5", "MRR@5", "P@20", "R@20", "NDCG@20", "MRR@20", "Coverage@20", "Novelty@20")
+
+
+class InterruptedTrainingError(Exception):
+    """Ctrl-C came while a model was trained; the message says what is left of it."""
+
 
 Seed = Annotated[int, typer.Option(min=0, help="Seeds splits, training and noise.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints of an interrupted run.")]
@@ -74,20 +78,21 @@ def recommend(
     """Train on a rating file and recommend to its users."""
     if resume and checkpoints is None and report is None:
         raise ValueError("--resume takes the folder of the checkpoints: --checkpoints or --report")
-    _prepare()
     from aigc_fast.data import load_movielens
+
+    table = load_movielens(ratings)
+    rows = _rows_of(table, user)
+    _say(f"{table.n_ratings:,} ratings of {table.n_items:,} items by {table.n_users:,} users")
+    _prepare()
     from aigc_fast.demo import DemoSettings
     from aigc_fast.demo.parts import demo_vectors
     from aigc_fast.demo.results import lists_as_csv, write_text
     from aigc_fast.gan import ContentGAN
     from aigc_fast.recommender.generative import GenerativeRecommender
 
-    table = load_movielens(ratings)
-    rows = _rows_of(table, user)
-    _say(f"{table.n_ratings:,} ratings of {table.n_items:,} items by {table.n_users:,} users")
     settings = DemoSettings(report or Path(), epochs=epochs, seed=seed, resume=resume)
     if report is not None:
-        _run_demo(table, settings, ratings.name, None)
+        _run_demo(table, settings, ratings.name, None, table_on_stderr=True)  # the lists go to standard output
     model = GenerativeRecommender(
         ContentGAN(epochs=epochs, seed=seed), n_vectors=n_vectors, popularity=popularity, seed=seed
     )
@@ -118,7 +123,9 @@ def info() -> None:
         typer.echo(f"{name + ':':<24}{value}")
 
 
-def _run_demo(ratings: Ratings, settings: DemoSettings, title: str, licence: str | None) -> None:
+def _run_demo(
+    ratings: Ratings, settings: DemoSettings, title: str, licence: str | None, *, table_on_stderr: bool = False
+) -> None:
     from aigc_fast.demo import run_demo, write_report
     from aigc_fast.demo.pipeline import checkpoint_folder
     from aigc_fast.demo.results import LISTS_NAME, METRICS_NAME, REPORT_NAME
@@ -128,20 +135,21 @@ def _run_demo(ratings: Ratings, settings: DemoSettings, title: str, licence: str
         write_report(settings.output / REPORT_NAME, result)
     except KeyboardInterrupt:
         raise _interrupted(checkpoint_folder(settings.output)) from None
-    _print_table(result)
+    _print_table(result, table_on_stderr)
     for name, file in (("Report", REPORT_NAME), ("Lists", LISTS_NAME), ("Metrics", METRICS_NAME)):
         _say(f"{name + ':':<9}{settings.output / file}")
 
 
-def _print_table(result: DemoResult) -> None:
+def _print_table(result: DemoResult, on_stderr: bool) -> None:
     table = Table(title=f"{result.title}, test part", title_justify="left")
     table.add_column("recommender")
     for metric in TABLE_METRICS:
         table.add_column(metric, justify="right", no_wrap=True)
     for model in result.models:
         table.add_row(model.name, *(f"{model.metrics[metric]:.4f}" for metric in TABLE_METRICS))
-    wide_enough = None if sys.stdout.isatty() else 140  # a pipe has no width; rich would take 80 columns
-    Console(width=wide_enough).print(table)
+    terminal = (sys.stderr if on_stderr else sys.stdout).isatty()
+    # A pipe has no width; rich would take 80 columns.
+    Console(stderr=on_stderr, width=None if terminal else 140).print(table)
 
 
 def _prepare() -> None:
@@ -166,12 +174,11 @@ def _rows_of(ratings: Ratings, labels: list[str] | None) -> np.ndarray:
     return np.array([known[label] for label in labels])
 
 
-def _interrupted(checkpoints: Path | None) -> typer.Exit:
-    """Say what an interrupted training leaves, and return what ends the program."""
+def _interrupted(checkpoints: Path | None) -> InterruptedTrainingError:
+    """Say what an interrupted training leaves."""
     kept = sorted(checkpoints.rglob("*.safetensors"), key=lambda path: path.stat().st_mtime) if checkpoints else []
-    where = f"the last checkpoint is {kept[-1]}; go on with --resume" if kept else "there is no checkpoint yet"
-    print(f"aigc-fast: interrupted; {where}", file=sys.stderr)
-    return typer.Exit(INTERRUPTED)
+    where = f"the last checkpoint is {kept[-1]}; go on with --resume" if kept else "there is no checkpoint"
+    return InterruptedTrainingError(f"interrupted; {where}")
 
 
 def _interactive() -> bool:
