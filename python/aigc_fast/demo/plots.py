@@ -163,8 +163,8 @@ def list_change(story: UserStory) -> str:
         _list_column(axes, story.before, 0, new=set())
         kept = {item.title for item in story.before}
         _list_column(axes, story.after, 1, new={title for title in after if title not in kept})
-        axes.text(-0.18, -1.0, "before", ha="right", va="center", color=MUTED)
-        axes.text(1.18, -1.0, "after", ha="left", va="center", color=MUTED)
+        axes.text(-0.22, -1.0, "before", ha="right", va="center", color=MUTED)
+        axes.text(1.22, -1.0, "after", ha="left", va="center", color=MUTED)
         axes.set_xlim(-1.5, 2.5)
         axes.set_ylim(n - 0.4, -1.5)
         axes.set_axis_off()
@@ -184,8 +184,8 @@ def _list_column(axes: Axes, items: Sequence[ListedItem], x: int, new: set[str])
             x, rank, "o", markersize=6, markeredgecolor=colour, zorder=2,
             markerfacecolor=colour if item.liked else SURFACE,
         )  # fmt: skip
-        axes.text(x + 0.1 * side, rank, str(rank + 1), ha="center", va="center", color=MUTED)
-        axes.text(x + 0.18 * side, rank, _shortened(item.title), ha=align, va="center", color=colour)
+        axes.text(x + 0.13 * side, rank, str(rank + 1), ha="center", va="center", color=MUTED)
+        axes.text(x + 0.22 * side, rank, _shortened(item.title), ha=align, va="center", color=colour)
 
 
 def _lines(axes: Axes, lines: Sequence[tuple[str, Sequence[float], str]]) -> None:
