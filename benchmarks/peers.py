@@ -175,8 +175,10 @@ def fractions(cell: Cell, ms: dict[str, float], limits: dict[str, float]) -> str
     best = min(value for name, value in ms.items() if name not in (*OURS, "read"))
     parts = [f"{name} {best / ms[name]:.1f}x the fastest other" for name in OURS]
     if "read" in ms:
-        parts.append(f"rows read at {100 * ms['read'] / ms['aigc_fast']:.0f} % of bandwidth in this run")
-        parts.append(f"codes at {25 * ms['read'] / ms['index']:.0f} %")
+        row_bytes = 4 * cell.items * cell.dims
+        bandwidth = max(limits["read_gb_per_s"], row_bytes / ms["read"] / 1e6)  # the best seen in this run
+        parts.append(f"rows read at {100 * row_bytes / ms['aigc_fast'] / 1e6 / bandwidth:.0f} % of bandwidth")
+        parts.append(f"codes at {25 * row_bytes / ms['index'] / 1e6 / bandwidth:.0f} %")
     elif limits:
         operations = 2 * cell.items * cell.dims * cell.queries
         parts.append(f"{operations / ms['index'] / 1e6:.0f} Gop/s with the index")

@@ -18,6 +18,8 @@ struct ScoreKernels {
     // out[i] for `count` rows against one query.
     void (*pairs_f32)(const float* const* x, std::size_t count, const double* q, std::size_t dim, DotAndSquare* out);
     void (*pairs_f64)(const double* const* x, std::size_t count, const double* q, std::size_t dim, DotAndSquare* out);
+    // dot / (|x| |q|) clipped to [-1, 1], 0 where a norm is 0; NaN where a square is.
+    void (*cosines)(const DotAndSquare* pairs, std::size_t count, double query_norm, double* out);
     // out[4 * i + j] = x[i] . q[j] for four rows of each side.
     void (*tile_4x4)(const double* const* x, const double* const* q, std::size_t dim, double* out);
     // y = x / norm, divided in float64 and rounded to the type of y.

@@ -94,11 +94,15 @@ void Scorer::operator()(const std::uint32_t* rows, std::size_t count, const doub
         for (std::size_t i = 0; i < count; ++i) x[i] = items_.in_place<double>(rows[i]);
         kernels_.pairs_f64(x, count, query, items_.dim(), pairs);
     }
+    if (metric_ == Metric::cosine)
+        kernels_.cosines(pairs, count, query_norm, scores);
+    else
+        for (std::size_t i = 0; i < count; ++i) scores[i] = pairs[i].dot;
+    if (!as_f64_)
+        for (std::size_t i = 0; i < count; ++i) scores[i] = static_cast<double>(static_cast<float>(scores[i]));
     for (std::size_t i = 0; i < count; ++i) {
-        const DotAndSquare& pair = pairs[i];
-        const bool plain = pair.square >= square_min && pair.square <= square_max;  // false for NaN
-        scores[i] = plain ? finish_score(metric_, pair.dot, std::sqrt(pair.square), query_norm, as_f64_)
-                          : score_converted(rows[i], query, query_norm, scratch);
+        const bool plain = pairs[i].square >= square_min && pairs[i].square <= square_max;  // false for NaN
+        if (!plain) scores[i] = score_converted(rows[i], query, query_norm, scratch);
     }
 }
 

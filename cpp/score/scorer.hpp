@@ -66,7 +66,8 @@ class ScoreQueue {
 
     template <class Sink>  // called with each Scored
     void push(std::uint32_t row, Sink&& sink) {
-        scorer_.prefetch(row);
+        // Rows in order are fetched by the hardware.
+        if (count_ == 0 || row != rows_[count_ - 1] + 1) scorer_.prefetch(row);
         rows_[count_++] = row;
         if (count_ == Scorer::kMostItems) flush(sink);
     }

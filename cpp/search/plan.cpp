@@ -46,10 +46,10 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const double survivors = query_count * static_cast<double>(options.expected_hits) * score;
 
     const int most = options.num_threads > 0 ? options.num_threads : default_num_threads();
-    // A direct search shares out queries, a scan also items.
-    const double idle = static_cast<double>(most) / std::clamp(query_count, 1.0, static_cast<double>(most));
-    const double direct =
-        idle * pairs_to_score(queries, items, options.filter) * std::max(score, 4.0 * kReadPerByte * dim);
+    // A direct search shares out queries, a scan also items: count the threads that would have nothing to do.
+    const double alone = pairs_to_score(queries, items, options.filter) * std::max(score, 4.0 * kReadPerByte * dim);
+    const double deserved = std::clamp(alone / kWorthAThread, 1.0, static_cast<double>(most));
+    const double direct = alone * deserved / std::clamp(query_count, 1.0, deserved);
     const double f32 =
         kScanPerCall + kF32Survivors * survivors +
         elements * std::max(4.0 * kReadPerByte, kMeasurePerElement + query_count * costs.f32_multiply_add);
