@@ -44,6 +44,7 @@ def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, l
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
+            time.sleep(0.03)  # OpenMP's threads go on spinning for a while after a call
             times[name].append(seconds(call))
     return times
 

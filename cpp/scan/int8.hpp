@@ -51,6 +51,10 @@ struct Int8Queries {
 // Panels are as wide as the kernels' tiles: 1, 4 or 12 queries.
 inline std::size_t int8_panel_width(std::size_t count) { return count == 1 ? 1 : count <= 4 ? 4 : kInt8Panel; }
 
+// The most blocks that any kernel takes at once.
+inline constexpr std::size_t kMaxInt8TileBlocks = 4;
+constexpr std::size_t int8_tile_blocks(std::size_t panel_width) { return panel_width == kInt8Panel ? 2 : 4; }
+
 struct CodeBlock {
     float scale;
     float residual;
@@ -66,8 +70,6 @@ struct Int8ScanKernels {
                         std::size_t capacity, std::size_t* hit_count);
     void (*rotate)(float* row, std::size_t dim);  // scan/rotate.hpp
 };
-
-inline constexpr std::size_t kMaxInt8TileBlocks = 4;  // blocks that a kernel takes at once
 
 extern const Int8ScanKernels int8_scan_scalar;
 extern const Int8ScanKernels int8_scan_avx2;

@@ -108,7 +108,7 @@ template <std::size_t Width>
 std::size_t scan_of(const Int8Block& block, const Int8Queries& queries, std::size_t index, Hit* hits,
                     std::size_t capacity, std::size_t* hit_count) {
     constexpr std::size_t blocks = kTileBlocks<Width>;
-    static_assert(blocks <= aigc_fast::kMaxInt8TileBlocks && Width % kTileQueries<Width> == 0);
+    static_assert(blocks <= aigc_fast::int8_tile_blocks(Width) && Width % kTileQueries<Width> == 0);
     while (index < block.blocks && *hit_count + Width * blocks * kCodeRows <= capacity) {
         if (index + blocks <= block.blocks) {
             scan_blocks<Width, blocks>(block, queries, index, hits, hit_count);

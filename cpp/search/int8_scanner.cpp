@@ -99,7 +99,8 @@ Int8Scanner::Worker Int8Scanner::worker(std::size_t block_rows) const {
 }
 
 std::size_t Int8Scanner::tile_hits(std::size_t panel) const {
-    return int8_panel_width(panels_[panel].count) * kMaxInt8TileBlocks * kCodeRows;
+    const std::size_t width = int8_panel_width(panels_[panel].count);
+    return width * int8_tile_blocks(width) * kCodeRows;
 }
 
 void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const {

@@ -103,7 +103,7 @@ void scan_block(const Search& search, const QueryGroup& group, const Scanner& sc
     const std::size_t last_query = panel_start(panel_end);
     for (; panel < panel_end; ++panel) {
         // Few enough that the first rows, which all are hits, do not go on for long before they raise the cutoffs.
-        const std::size_t most_hits = std::clamp<std::size_t>(2 * scanner.tile_hits(panel), 128, kHits);
+        const std::size_t most_hits = std::clamp<std::size_t>(scanner.tile_hits(panel), 128, kHits);
         for (std::size_t row = 0; row < end - begin;) {
             std::size_t count = 0;
             const float* cutoffs = selector.cutoffs(worker_index, panel_start(panel), panel_start(panel + 1));
