@@ -42,8 +42,6 @@ __all__ = [
 
 _SUBPACKAGES = ("data", "gan", "recommender")
 
-isa()  # an AIGC_FAST_ISA that this machine lacks is an error now, not at the first search
-
 
 def __getattr__(name: str) -> ModuleType:
     if name in _SUBPACKAGES:

@@ -36,8 +36,10 @@ def run(arguments: Sequence[str]) -> int:
             require(module, "demo")
         import typer
 
+        import aigc_fast
         from aigc_fast.commands import InterruptedTrainingError, app
 
+        aigc_fast.isa(), aigc_fast.get_num_threads()  # wrong settings in the environment are errors now, not later
         try:
             code: int = app(args=list(arguments) or ["--help"], prog_name="aigc-fast", standalone_mode=False) or 0
         except InterruptedTrainingError as interruption:

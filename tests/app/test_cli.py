@@ -3,6 +3,7 @@
 import csv
 import importlib.metadata
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -83,6 +84,11 @@ def test_help_and_no_arguments():
 )
 def test_wrong_arguments_are_one_line(arguments, wanted):
     fails_with_one_line(run(*arguments), wanted)
+
+
+@pytest.mark.parametrize("name", ["AIGC_FAST_ISA", "AIGC_FAST_NUM_THREADS"])
+def test_a_wrong_setting_in_the_environment_is_one_line(name):
+    fails_with_one_line(run("info", env={**os.environ, name: "many"}), f"{name}='many' is not")
 
 
 def test_a_broken_row_is_one_line_with_its_number(tmp_path):
