@@ -107,7 +107,10 @@ def test_helper_accepts_equal_results() -> None:
     ("wrong", "message"),
     [
         (top([[2, -1]], [[0.5, -np.inf]], [1]), r"ids\[0, 0\] = .*2.*expected .*1"),
-        (top([[1, -1]], [[np.nextafter(np.float32(0.5), 1), -np.inf]], [1]), r"scores\[0, 0\].*expected .*0x1.0+p-1"),
+        (
+            top([[1, -1]], [[np.nextafter(np.float32(0.5), np.float32(1)), -np.inf]], [1]),
+            r"scores\[0, 0\].*expected .*0x1.0+p-1",
+        ),
         (top([[1, -1]], [[0.5, -np.inf]], [2]), r"counts\[0\]"),
         (top([[1]], [[0.5]], [1]), r"ids: shape \(1, 1\)"),
         (TopK(np.array([[0.5, -np.inf]]), np.array([[1, -1]]), np.array([1])), "scores: dtype float64"),
