@@ -19,9 +19,8 @@ constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs 
 constexpr std::size_t kSampleStride = 16;
 constexpr std::size_t kSampleRows = 192;  // whole tiles of every scan
 
-// Blocks that leave room for the queries in a second-level cache; smaller ones where each row is read twice only.
+// Blocks that leave room for the queries in a second-level cache.
 constexpr std::size_t kBlockBytes = 256u << 10;
-constexpr std::size_t kFewBlockBytes = 32u << 10;
 
 PlanOverride overrides_in_force;
 
@@ -73,8 +72,7 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
 
     const std::size_t granule = plan.way == Way::int8 ? kCodeRows * kMaxInt8TileBlocks : kScanTileRows;
     const std::size_t element_bytes = plan.way == Way::int8 ? 1 : sizeof(float);
-    const std::size_t bytes = queries.rows <= kFewQueries && plan.way == Way::f32 ? kFewBlockBytes : kBlockBytes;
-    const std::size_t rows = bytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
+    const std::size_t rows = kBlockBytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
     plan.block_rows = std::clamp<std::size_t>(rows / granule, 1, 8192 / granule) * granule;
     // A sample pays where hits are what a scan spends its time on: several queries, and many more items than results.
     plan.sample_rows = std::min(plan.block_rows, kSampleRows);
