@@ -64,7 +64,8 @@ def test_item_vectors_have_both_parts(ratings, settings):
 
 def test_the_table_has_all_models_and_metrics(result):
     assert [model.name for model in result.models] == MODELS
-    names = [f"{name}@{n}" for n in CUTOFFS for name in ("P", "R", "NDCG", "MRR", "Coverage", "Diversity", "Novelty")]
+    kinds = ("P", "R", "NDCG", "MRR", "MAP", "Coverage", "Gini", "Diversity", "Novelty")
+    names = [f"{name}@{n}" for n in CUTOFFS for name in kinds]
     for model in result.models:
         assert sorted(model.metrics) == sorted(names)
         assert all(np.isfinite(value) for value in model.metrics.values())

@@ -9,8 +9,15 @@ from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK
 from aigc_fast.recommender import accuracy_by_user, evaluate
+from aigc_fast.recommender.evaluation import gini
 
-ORACLE = {"P": ir_measures.P, "R": ir_measures.R, "NDCG": ir_measures.nDCG, "MRR": ir_measures.RR}
+ORACLE = {
+    "P": ir_measures.P,
+    "R": ir_measures.R,
+    "NDCG": ir_measures.nDCG,
+    "MRR": ir_measures.RR,
+    "MAP": ir_measures.AP,
+}
 
 
 def lists_of(rows, n) -> TopK:
@@ -84,8 +91,19 @@ def test_accuracy_by_hand():
     assert metrics["NDCG@2"] == pytest.approx((1 / log3) / (1 + 1 / log3) / 2)
     assert metrics["NDCG@4"] == pytest.approx((1 / log3 + 1 / log5) / (1 + 1 / log3 + 1 / 2) / 2)
     assert metrics["MRR@2"] == metrics["MRR@4"] == pytest.approx((1 / 2 + 0) / 2)
+    assert metrics["MAP@4"] == pytest.approx(((1 / 2 + 2 / 4) / 3 + 0) / 2)
+    assert metrics["Gini@2"] == pytest.approx(gini([2, 2, 0, 1, 1, 0]))
     assert metrics["Coverage@2"] == pytest.approx(4 / 6)  # 0, 1, 3, 4 of six: all lists count
     assert metrics["Coverage@4"] == pytest.approx(5 / 6)
+
+
+@given(counts=st.lists(st.integers(0, 9), min_size=1, max_size=8))
+def test_gini_is_half_the_relative_mean_difference(counts):
+    value = gini(counts)
+    if sum(counts):
+        assert value == pytest.approx(abs(np.subtract.outer(counts, counts)).mean() / (2 * np.mean(counts)))
+    else:
+        assert np.isnan(value)
 
 
 def test_novelty_by_hand():
@@ -132,7 +150,15 @@ def test_perfect_and_hopeless_lists():
 
 def test_optional_metrics_need_their_inputs():
     lists, test = lists_of([[0, 1]], 2), matrix_of([[0]], 2)
-    assert list(evaluate(lists, test, cutoffs=[2])) == ["P@2", "R@2", "NDCG@2", "MRR@2", "Coverage@2"]
+    assert list(evaluate(lists, test, cutoffs=[2])) == [
+        "P@2",
+        "R@2",
+        "NDCG@2",
+        "MRR@2",
+        "MAP@2",
+        "Coverage@2",
+        "Gini@2",
+    ]
     full = evaluate(lists, test, cutoffs=[2], train=test, item_vectors=np.eye(2))
     assert full["Diversity@2"] == 1
     assert {"Diversity@2", "Novelty@2"} < full.keys()

@@ -15,6 +15,7 @@ from aigc_fast.demo.parts import Parts, binary
 from aigc_fast.demo.results import GENERATIVE, Candidate, Difference, ModelResult
 from aigc_fast.demo.settings import DemoSettings
 from aigc_fast.recommender import ItemKNN, Recommender, TopPop, UserKNN, accuracy_by_user, evaluate
+from aigc_fast.recommender.evaluation import bootstrap_interval
 from aigc_fast.recommender.generative import GenerativeRecommender
 
 CUTOFFS = (5, 20)
@@ -22,7 +23,6 @@ LIST_LENGTH = max(CUTOFFS)
 #: The measure that parameters are chosen by and recommenders are compared by user by user, at full length.
 DECISIVE = "NDCG"
 DECISIVE_METRIC = f"{DECISIVE}@{LIST_LENGTH}"
-BOOTSTRAP_SAMPLES = 2000
 
 
 class ProfileGenerator:
@@ -105,14 +105,8 @@ def measure(
 def differences(lists: dict[str, TopK], test: csr_matrix, seed: int) -> list[Difference]:
     """Compare the product with every other model, user by user: mean difference and its 95 % bootstrap interval."""
     values = {name: accuracy_by_user(found, test, LIST_LENGTH)[DECISIVE] for name, found in lists.items()}
-    tested = ~np.isnan(values[GENERATIVE])
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(np.count_nonzero(tested), size=(BOOTSTRAP_SAMPLES, np.count_nonzero(tested)))
-    compared = []
-    for name in values:
-        if name == GENERATIVE:
-            continue
-        difference = (values[GENERATIVE] - values[name])[tested]
-        low, high = np.quantile(difference[drawn].mean(axis=1), [0.025, 0.975])
-        compared.append(Difference(name, DECISIVE_METRIC, float(difference.mean()), float(low), float(high)))
-    return compared
+    ours = values.pop(GENERATIVE)
+    return [
+        Difference(name, DECISIVE_METRIC, *bootstrap_interval(ours - theirs, seed=seed))
+        for name, theirs in values.items()
+    ]

@@ -24,7 +24,8 @@ from aigc_fast.demo.studies import CONTROL_METRIC, TEST_METRIC
 
 TEMPLATE = "report.html.j2"
 
-ACCURACY, BEYOND = ("P", "R", "NDCG", "MRR"), ("Coverage", "Diversity", "Novelty")
+ACCURACY, BEYOND = ("P", "R", "NDCG", "MRR", "MAP"), ("Coverage", "Diversity", "Novelty", "Gini")
+LESS_IS_BETTER = "Gini"
 #: Metrics that have a figure of bars.
 BAR_METRICS = {
     "NDCG@20": "Ranking quality (NDCG@20)",
@@ -100,14 +101,17 @@ def figures(result: DemoResult) -> dict[str, str]:
 
 
 def metric_table(result: DemoResult, cutoff: int) -> Table:
-    """All metrics at one cutoff; more is better in each of them."""
+    """All metrics at one cutoff, the best of each set off."""
     names = [f"{name}@{cutoff}" for name in (*ACCURACY, *BEYOND)]
     values = [[model.metrics[name] for name in names] for model in result.models]
     rows = [
         (model.name, model.about, [_figure(value) for value in line])
         for model, line in zip(result.models, values, strict=True)
     ]
-    best = [{row for row, value in enumerate(column) if value == max(column)} for column in zip(*values, strict=True)]
+    best = []
+    for name, column in zip(names, zip(*values, strict=True), strict=True):
+        champion = min(column) if name.startswith(LESS_IS_BETTER) else max(column)
+        best.append({row for row, value in enumerate(column) if value == champion})
     return Table(names, rows, best)
 
 

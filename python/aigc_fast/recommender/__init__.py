@@ -5,7 +5,14 @@ from aigc_fast.errors import require
 require("scipy.sparse", "recommender")
 
 from aigc_fast.recommender.base import NotFittedError, Recommender  # noqa: E402  (name the missing extra first)
-from aigc_fast.recommender.evaluation import accuracy_by_user, evaluate  # noqa: E402
+from aigc_fast.recommender.evaluation import (  # noqa: E402
+    Experiment,
+    accuracy_by_user,
+    bootstrap_interval,
+    evaluate,
+    paired_test,
+    run_experiment,
+)
 from aigc_fast.recommender.feedback import FeedbackLoop, HeldOutFeedback  # noqa: E402
 from aigc_fast.recommender.generation import generate_recommendations  # noqa: E402
 from aigc_fast.recommender.generative import GenerativeRecommender  # noqa: E402
@@ -22,6 +29,7 @@ from aigc_fast.recommender.splits import (  # noqa: E402
 from aigc_fast.recommender.vectors import collaborative_vectors, content_vectors, item_vectors  # noqa: E402
 
 __all__ = [
+    "Experiment",
     "FeedbackLoop",
     "GenerativeRecommender",
     "HeldOutFeedback",
@@ -32,14 +40,17 @@ __all__ = [
     "TopPop",
     "UserKNN",
     "accuracy_by_user",
+    "bootstrap_interval",
     "cold_item_split",
     "collaborative_vectors",
     "content_vectors",
     "evaluate",
     "generate_recommendations",
     "item_vectors",
+    "paired_test",
     "random_split",
     "restrict",
+    "run_experiment",
     "temporal_split",
     "user_profiles",
 ]

@@ -6,11 +6,14 @@ the test items T, any of which is relevant whatever its value; rel_r is 1 if i_r
 - P@n = Σ_r rel_r / n and R@n = Σ_r rel_r / |T|;
 - NDCG@n = DCG / IDCG with DCG = Σ_r rel_r / log2(r + 1) and IDCG the DCG of min(n, |T|) hits in a row:
   Järvelin and Kekäläinen, ACM TOIS 20(4), 2002, with binary gains and the ideal list cut at n;
-- MRR@n = 1 / rank of the first hit within n, 0 without one (Voorhees, TREC-8, 1999).
+- MRR@n = 1 / rank of the first hit within n, 0 without one (Voorhees, TREC-8, 1999);
+- MAP@n = Σ_{r ≤ n} rel_r · P@r / |T| (average precision of trec_eval, cut at n).
 
-These four are averaged over the users who have test items. Beyond accuracy, over all lists given:
+These five are averaged over the users who have test items. Beyond accuracy, over all lists given:
 
 - Coverage@n: share of the items that appear in some list (catalogue coverage: Ge et al., RecSys 2010);
+- Gini@n: Gini coefficient of the number of lists that each item of the catalogue appears in, 0 where all appear equally
+  often, near 1 where a few items fill all lists (concentration: Fleder and Hosanagar, Management Science 55(5), 2009);
 - Diversity@n: 1 − mean cosine over all pairs of items of a list, averaged over the lists of two items or more
   (Smyth and McClave, ICCBR 2001; the complement of the intra-list similarity of Ziegler et al., WWW 2005);
 - Novelty@n: mean of −log2 p(i) over the items of a list, averaged over the lists that have any; p(i) is the
@@ -59,8 +62,8 @@ def evaluate(
     Returns
     -------
     dict
-        "P@5", "R@5", "NDCG@5", "MRR@5", "Coverage@5" and so on for each cutoff; "Diversity@5" only with
-        ``item_vectors``, "Novelty@5" only with ``train``. An average over nobody is NaN.
+        "P@5", "R@5", "NDCG@5", "MRR@5", "MAP@5", "Coverage@5", "Gini@5" and so on for each cutoff; "Diversity@5"
+        only with ``item_vectors``, "Novelty@5" only with ``train``. An average over nobody is NaN.
 
     Raises
     ------
@@ -77,7 +80,7 @@ def evaluate(
     >>> lists = TopK(np.array([[0.9, 0.5]]), np.array([[2, 0]]), np.array([2]))
     >>> metrics = evaluate(lists, csr_matrix([[1, 1, 0]]), cutoffs=[2])
     >>> {name: round(value, 3) for name, value in metrics.items()}
-    {'P@2': 0.5, 'R@2': 0.5, 'NDCG@2': 0.387, 'MRR@2': 0.5, 'Coverage@2': 0.667}
+    {'P@2': 0.5, 'R@2': 0.5, 'NDCG@2': 0.387, 'MRR@2': 0.5, 'MAP@2': 0.25, 'Coverage@2': 0.667, 'Gini@2': 0.333}
     """
     relevant = as_csr("test", test)
     n_items = relevant.shape[1]
@@ -90,7 +93,9 @@ def evaluate(
         for name, values in accuracy_by_user(topk, relevant, n).items():
             metrics[f"{name}@{n}"] = _mean(values)
         listed = ids[:, :n]
-        metrics[f"Coverage@{n}"] = _coverage(listed, n_items)
+        exposure = np.bincount(listed[listed >= 0], minlength=n_items)
+        metrics[f"Coverage@{n}"] = int(np.count_nonzero(exposure)) / n_items if n_items else float("nan")
+        metrics[f"Gini@{n}"] = gini(exposure)
         if unit is not None:
             metrics[f"Diversity@{n}"] = _mean(_diversity(listed, unit))
         if information is not None:
@@ -99,9 +104,9 @@ def evaluate(
 
 
 def accuracy_by_user(topk: TopK, test: CSR, n: int) -> dict[str, npt.NDArray[np.float64]]:
-    """P, R, NDCG and MRR at ``n`` of every list, NaN where the user has no test items.
+    """P, R, NDCG, MRR and MAP at ``n`` of every list, NaN where the user has no test items.
 
-    For paired tests between recommenders; `evaluate` averages these.
+    For intervals and paired tests (`bootstrap_interval`, `paired_test`); `evaluate` averages these.
     """
     relevant = as_csr("test", test)
     ids = _checked_ids(topk, relevant.shape)
@@ -113,12 +118,31 @@ def accuracy_by_user(topk: TopK, test: CSR, n: int) -> dict[str, npt.NDArray[np.
     gain = 1 / np.log2(np.arange(2, n + 2))
     ideal = np.cumsum(gain)[np.minimum(np.nan_to_num(counts, nan=1), n).astype(np.int64) - 1]
     first = np.argmax(hit, axis=1) + 1
+    precision = np.cumsum(hit, axis=1) / np.arange(1, n + 1)
     return {
         "P": hits / n,
         "R": hits / counts,
         "NDCG": (hit * gain).sum(axis=1) / ideal + 0 * counts,
         "MRR": np.where(hit.any(axis=1), 1 / first, 0) + 0 * counts,
+        "MAP": (hit * precision).sum(axis=1) / counts,
     }
+
+
+def gini(counts: npt.ArrayLike) -> float:
+    """Gini coefficient of non-negative numbers: 0 if all are equal, (n − 1) / n if one of n has everything.
+
+    G = Σ_j (2j − n − 1) x_(j) / (n Σ x) over the ascending x_(1) … x_(n); NaN where all are 0 or there are none.
+
+    Examples
+    --------
+    >>> gini([2, 2, 2]), gini([0, 0, 0, 8])
+    (0.0, 0.75)
+    """
+    ordered = np.sort(np.asarray(counts, np.float64).ravel())
+    total = len(ordered) * ordered.sum()
+    if not total:
+        return float("nan")
+    return float((2 * np.arange(1, len(ordered) + 1) - len(ordered) - 1) @ ordered / total)
 
 
 def _checked_ids(topk: TopK, shape: tuple[int, int]) -> npt.NDArray[np.integer[Any]]:
@@ -155,10 +179,6 @@ def _is_relevant(ids: npt.NDArray[np.integer[Any]], relevant: Any) -> npt.NDArra
 def _mean(values: npt.NDArray[np.float64]) -> float:
     real = values[~np.isnan(values)]
     return float(real.mean()) if real.size else float("nan")
-
-
-def _coverage(ids: npt.NDArray[np.integer[Any]], n_items: int) -> float:
-    return len(np.unique(ids[ids >= 0])) / n_items if n_items else float("nan")
 
 
 def _diversity(ids: npt.NDArray[np.integer[Any]], unit: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
