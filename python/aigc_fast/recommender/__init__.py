@@ -19,6 +19,7 @@ from aigc_fast.recommender.generative import GenerativeRecommender  # noqa: E402
 from aigc_fast.recommender.neighbours import ItemKNN, UserKNN  # noqa: E402
 from aigc_fast.recommender.popularity import TopPop  # noqa: E402
 from aigc_fast.recommender.profiles import user_profiles  # noqa: E402
+from aigc_fast.recommender.reranking import rerank, trade_off_curve  # noqa: E402
 from aigc_fast.recommender.splits import (  # noqa: E402
     Split,
     cold_item_split,
@@ -49,8 +50,10 @@ __all__ = [
     "item_vectors",
     "paired_test",
     "random_split",
+    "rerank",
     "restrict",
     "run_experiment",
     "temporal_split",
+    "trade_off_curve",
     "user_profiles",
 ]
