@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib.metadata
 import os
 import platform
@@ -10,7 +11,6 @@ import shutil
 import statistics
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import aigc_fast
+from benchmarks.timing import seconds
 
 BLAS_OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
@@ -30,25 +31,7 @@ def refuse_slowed_peers() -> None:
         raise SystemExit(f"unset {' and '.join(present)}: they slow NumPy, SciPy, faiss and scikit-learn down")
 
 
-def seconds(call: Callable[[], Any]) -> float:
-    """Time one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Time the calls in turn, after a warm-up of each, so that drift of the machine meets all alike."""
-    for call in calls.values():
-        call()
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            time.sleep(0.03)  # OpenMP's threads go on spinning for a while after a call
-            times[name].append(seconds(call))
-    return times
-
-
+@functools.cache
 def _peaks() -> ctypes.CDLL | None:
     """Compile peaks.c for this machine; None where there is no compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
@@ -116,8 +99,8 @@ def versions(names: list[str]) -> dict[str, str]:
     return found
 
 
-def describe(threads: int) -> dict[str, Any]:
-    """Return everything about this machine that a figure depends on."""
+def describe(benchmark: str, threads: int) -> dict[str, Any]:
+    """Return the name of the benchmark, and everything about this machine that its figures depend on."""
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -127,6 +110,7 @@ def describe(threads: int) -> dict[str, Any]:
         ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
     )
     return {
+        "benchmark": benchmark,
         "cpu": model,
         "cpus": os.cpu_count(),
         "threads": threads,

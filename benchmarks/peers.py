@@ -1,219 +1,203 @@
-"""Compare exact top-K search with NumPy, torch, faiss, usearch and scikit-learn, each at its best settings, in one run.
+"""Compare exact top-K search with NumPy, torch, faiss, usearch and scikit-learn over a grid of sizes, in one run.
 
-    python -m benchmarks.peers                      # the cells of docs/performance.md
-    python -m benchmarks.peers --cells 200000x128x256x10
+    python -m benchmarks.peers --output docs/figures/peers.json             # everything: about 25 minutes
+    python -m benchmarks.peers --output docs/figures/peers.json --resume    # go on where it broke off
+    python -m benchmarks.peers --data gaussian --items 100000 --dims 128    # part of the grid
 
-A cell is items x dims x queries x k, on Gaussian rows. Every library gets rows that are already normalized where it
-needs them, and its index built (that time is not counted for it), the same threads, and answers that are checked
-against float64. Calls are interleaved; figures are medians.
+Every library has the same threads, its best settings, rows that are normalized and an index that is built before the
+clock starts (rivals.py). Calls take turns; figures are medians. A slow one is called less often: not again once it has
+used the budget of the cell. A peer that took 4 times the fastest one's time is left out of larger batches with the same
+k where they would exceed the budget, and shown as "-".
+
+Answers are checked against float64 in every cell (exact.py): for the first 16 queries ids and order of ours must be
+equal, and ours with and without an index must agree on all queries, or the run stops. Of others it shows "†" where ids
+are missing (recall below 1) and "‡" where only their order differs.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
-import statistics
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import aigc_fast
-from benchmarks import machine
+from benchmarks import datasets, exact, machine, summary, timing
+from benchmarks.datasets import Data
+from benchmarks.embeddings import MissingEmbeddingsError
+from benchmarks.results import Record, Results
+from benchmarks.rivals import OURS, RIVALS, Array, Rows, Search
 
-Search = Callable[[], "np.ndarray[Any, Any]"]  # returns ids, shape (queries, k)
-
-
-class Cell(NamedTuple):
-    """One problem size."""
-
-    items: int
-    dims: int
-    queries: int
-    k: int
-
-
-DEFAULT_CELLS = [
-    Cell(1_000_000, 128, 1, 10),
-    Cell(200_000, 128, 16, 10),
-    Cell(1_000_000, 128, 16, 10),
-    Cell(200_000, 128, 256, 10),
-    Cell(200_000, 128, 256, 100),
-    Cell(100_000, 768, 1, 10),
-    Cell(100_000, 768, 64, 100),
-]
+ITEMS, DIMS = (10_000, 100_000, 1_000_000), (64, 128, 384, 768)
+BATCHES, KS = (1, 16, 256, 1024), (10, 100, 1000)
+CHECKED_QUERIES = 16
+HOPELESS = 4  # times the fastest peer's time
+COPIES_IN_MEMORY = 5.5  # rows, unit rows, faiss's, scikit-learn's for a cosine call, bfloat16, codes and scratch
 
 
-def aigc_fast_search(queries: Any, items: Any, k: int, threads: int) -> Search:
-    """Ours: no index, rows as they come, norms computed in the same pass."""
-    return lambda: aigc_fast.cosine_topk(queries, items, k, num_threads=threads).ids
+class Subject(NamedTuple):
+    """What is searched in some cells: the key of its records, and how to load it."""
+
+    key: Record
+    load: Callable[[], Data]
 
 
-def aigc_fast_index(queries: Any, items: Any, k: int, threads: int) -> Search:
-    """Ours with a CosineIndex."""
-    index = aigc_fast.CosineIndex(items, num_threads=threads)
-    return lambda: index.topk(queries, k, num_threads=threads).ids
+def subjects(names: list[str], items: list[int], dims: list[int], queries: int) -> Iterator[Subject]:
+    """Yield the synthetic data in each size, and the real data that are to be had on this machine."""
+    for name in names:
+        if name in datasets.SYNTHETIC:
+            make = datasets.SYNTHETIC[name]
+            for count, width in product(items, dims):
+                key = {"data": name, "items": count, "dims": width}
+                yield Subject(key, lambda make=make, n=count, d=width: make(n, d, queries))
+            continue
+        try:
+            data = datasets.REAL[name](queries)
+        except (MissingEmbeddingsError, datasets.MissingDataError) as error:
+            print(f"left out: {error}", flush=True)
+            continue
+        shape = data.items.raw.shape
+        yield Subject({"data": name, "items": shape[0], "dims": shape[1]}, lambda data=data: data)
 
 
-def numpy_search(queries: Any, items: Any, k: int, threads: int) -> Search:
-    """Matrix product, partial sort, sort of the rest; in chunks of queries that keep scores small."""
-    unit = aigc_fast.normalize(items)
-    unit_queries = aigc_fast.normalize(queries)
-    chunk = max(1, (64 << 20) // (items.shape[0] * 4))
-
-    def search() -> Any:
-        found = np.empty((queries.shape[0], k), np.int64)
-        for start in range(0, queries.shape[0], chunk):
-            scores = unit_queries[start : start + chunk] @ unit.T
-            best = np.argpartition(scores, -k, axis=1)[:, -k:]
-            order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1, kind="stable")
-            found[start : start + chunk] = np.take_along_axis(best, order, 1)
-        return found
-
-    return search
+def fits(key: Record) -> bool:
+    """Say whether the memory that is free now holds what the libraries need."""
+    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        line = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable"))
+        available = int(line.split()[1]) << 10
+    return COPIES_IN_MEMORY * 4 * key["items"] * key["dims"] + (1 << 30) < available
 
 
-def torch_search(queries: Any, items: Any, k: int, threads: int) -> Search:
-    """Matrix product and topk, in chunks of queries."""
-    import torch
-
-    torch.set_num_threads(threads)
-    unit = torch.from_numpy(aigc_fast.normalize(items))
-    unit_queries = torch.from_numpy(aigc_fast.normalize(queries))
-    chunk = max(1, (256 << 20) // (items.shape[0] * 4))
-    return lambda: torch.cat(
-        [torch.topk(part @ unit.T, k, dim=1).indices for part in unit_queries.split(chunk)]
-    ).numpy()
-
-
-def faiss_search(queries: Any, items: Any, k: int, threads: int) -> Search:
-    """IndexFlatIP over unit rows."""
-    import faiss
-
-    faiss.omp_set_num_threads(threads)
-    index = faiss.IndexFlatIP(items.shape[1])
-    index.add(aigc_fast.normalize(items))
-    unit_queries = aigc_fast.normalize(queries)
-    return lambda: index.search(unit_queries, k)[1]
-
-
-def usearch_search(queries: Any, items: Any, k: int, threads: int) -> Search:
-    """Exact search over unit rows."""
-    from usearch.index import MetricKind, search
-
-    unit, unit_queries = aigc_fast.normalize(items), aigc_fast.normalize(queries)
-    return lambda: search(unit, unit_queries, k, MetricKind.IP, exact=True, threads=threads).keys.reshape(-1, k)
-
-
-def sklearn_search(queries: Any, items: Any, k: int, threads: int) -> Search:
-    """Compare unit rows by Euclidean distance, scikit-learn's fused way (cosine has none); threads by threadpoolctl."""
-    from sklearn.neighbors import NearestNeighbors
-    from threadpoolctl import threadpool_limits
-
-    neighbours = NearestNeighbors(n_neighbors=k, algorithm="brute", metric="sqeuclidean")
-    neighbours.fit(aigc_fast.normalize(items))
-    unit_queries = aigc_fast.normalize(queries)
-
-    def search() -> Any:
-        with threadpool_limits(threads):
-            return neighbours.kneighbors(unit_queries, return_distance=False)
-
-    return search
-
-
-OURS = ("index", "aigc_fast")
-RIVALS: dict[str, Callable[[Any, Any, int, int], Search]] = {
-    "index": aigc_fast_index,
-    "aigc_fast": aigc_fast_search,
-    "NumPy": numpy_search,
-    "torch": torch_search,
-    "faiss": faiss_search,
-    "usearch": usearch_search,
-    "scikit-learn": sklearn_search,
-}
-
-
-def exact_ids(queries: Any, items: Any, k: int) -> Any:
-    """Return the answer by float64 scores, for the first queries (enough to find a wrong library)."""
-    rows = items.astype(np.float64)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    scores = queries.astype(np.float64) @ rows.T  # a query's own norm does not change its order
-    best = np.argpartition(scores, -k, axis=1)[:, -k:]
-    order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1, kind="stable")
-    return np.take_along_axis(best, order, 1)
-
-
-def run_cell(cell: Cell, threads: int, rounds: int) -> dict[str, Any]:
-    """Time one cell."""
-    rng = np.random.default_rng(0)
-    items = rng.standard_normal((cell.items, cell.dims), dtype=np.float32)
-    queries = rng.standard_normal((cell.queries, cell.dims), dtype=np.float32)
-    expected = exact_ids(queries[:16], items, cell.k)
-    searches = {name: make(queries, items, cell.k, threads) for name, make in RIVALS.items()}
-    recall = {
-        name: float(np.mean([len(set(a) & set(b)) / cell.k for a, b in zip(search()[:16], expected, strict=True)]))
-        for name, search in searches.items()
+def hopeless(before: Record | None, batch: int, budget: float) -> set[str]:
+    """Name the peers that are left out of a batch, by their times with the smaller batch before."""
+    if before is None or before["queries"] < 16:
+        return set()
+    fastest = before["seconds"][summary.fastest_peer(before)]
+    growth = batch / before["queries"]
+    return {
+        name
+        for name in RIVALS
+        if name not in OURS
+        and (
+            name not in before["seconds"]
+            or (before["seconds"][name] > HOPELESS * fastest and before["seconds"][name] * growth > budget)
+        )
     }
-    for name in OURS:
-        if not np.array_equal(searches[name]()[:16], expected):
-            raise SystemExit(f"{cell}: the ids of {name} differ from float64 brute force")
-    calls: dict[str, Any] = dict(searches)
-    read = machine.reader(items, threads) if cell.queries == 1 else None
+
+
+def run_cell(
+    searches: dict[str, Search], queries: Rows, k: int, expected: Array, rounds: int, budget: float, read: Any
+) -> Record:
+    """Time one cell, and check the answers that were timed."""
+    found: dict[str, Array] = {}
+
+    def call(name: str) -> None:
+        found[name] = searches[name](queries, k)
+
+    calls: dict[str, Callable[[], Any]] = {name: lambda name=name: call(name) for name in searches}
     if read is not None:  # beside the searches, since a shared machine's bandwidth changes by the minute
         calls["read"] = read
-    times = machine.interleaved(calls, rounds)
+    times = timing.interleaved(calls, rounds, budget)
+    checked = {name: ids[: len(expected)] for name, ids in found.items()}
+    for name in OURS:
+        if not np.array_equal(checked[name], expected):
+            raise SystemExit(f"batch {len(queries.raw)}, k={k}: the ids of {name} differ from float64 brute force")
+        if not np.array_equal(found[name], found[OURS[0]]):
+            raise SystemExit(f"batch {len(queries.raw)}, k={k}: the ids of {name} differ from those of {OURS[0]}")
     return {
-        "cell": cell._asdict(),
-        "milliseconds": {name: round(statistics.median(t) * 1e3, 3) for name, t in times.items()},
-        "recall": recall,
-    }
+        "seconds": timing.medians(times),
+        "calls": {name: len(taken) for name, taken in times.items()},
+        "recall": {name: exact.recall(ids, expected) for name, ids in checked.items()},
+        "same_order": {
+            name: float(np.mean((ids == expected).all(axis=1))) for name, ids in checked.items()
+        },
+    }  # fmt: skip
 
 
-def fractions(cell: Cell, ms: dict[str, float], limits: dict[str, float]) -> str:
-    """Say how much faster ours is than the fastest other, and what part of the machine's limits it reaches."""
-    best = min(value for name, value in ms.items() if name not in (*OURS, "read"))
-    parts = [f"{name} {best / ms[name]:.1f}x the fastest other" for name in OURS]
-    if "read" in ms:
-        row_bytes = 4 * cell.items * cell.dims
-        bandwidth = max(limits["read_gb_per_s"], row_bytes / ms["read"] / 1e6)  # the best seen in this run
-        parts.append(f"rows read at {100 * row_bytes / ms['aigc_fast'] / 1e6 / bandwidth:.0f} % of bandwidth")
-        parts.append(f"codes at {25 * row_bytes / ms['index'] / 1e6 / bandwidth:.0f} %")
-    elif limits:
-        operations = 2 * cell.items * cell.dims * cell.queries
-        parts.append(f"{operations / ms['index'] / 1e6:.0f} Gop/s with the index")
-        if limits["int8_gop_per_s"]:
-            parts[-1] += f" = {100 * operations / ms['index'] / 1e6 / limits['int8_gop_per_s']:.0f} % of the int8 peak"
-    return ", ".join(parts)
+def run_subject(subject: Subject, options: argparse.Namespace, results: Results) -> None:
+    """Run the cells of one set of items that are still missing; what was built for it is freed at the end."""
+    sizes = product(sorted(k for k in options.k if k <= subject.key["items"]), sorted(options.batch))
+    missing = [(k, batch) for k, batch in sizes if results.find({**subject.key, "queries": batch, "k": k}) is None]
+    if not missing:
+        return
+    if not fits(subject.key):
+        print(f"left out: {subject.key} does not fit the free memory", flush=True)
+        return
+    items, queries = subject.load()
+    expected = exact.topk(queries.raw[:CHECKED_QUERIES], items.raw, max(k for k, _ in missing))
+    searches = {name: rival.build(items, options.threads) for name, rival in RIVALS.items()}
+    for k, batch in missing:
+        before = max(
+            (cell for cell in results.records if {**subject.key, "k": k}.items() <= cell.items()),
+            key=lambda cell: cell["queries"],
+            default=None,
+        )
+        left_out = hopeless(before, batch, options.budget)
+        called = {name: search for name, search in searches.items() if name not in left_out}
+        read = machine.reader(items.raw, options.threads) if batch == 1 else None
+        right = expected[: min(batch, CHECKED_QUERIES), :k]
+        cell = run_cell(called, queries.first(batch), k, right, options.rounds, options.budget, read)
+        results.add({**subject.key, "queries": batch, "k": k, **cell})
+        print(row(results.records[-1]), flush=True)
 
 
-def main() -> None:
-    """Run, print a table, write JSON."""
+def header() -> str:
+    """Head the table."""
+    return f"{'data items x dims, batch, k':<46}" + "".join(f"{name:>14.13}" for name in RIVALS) + "   ms, index : peer"
+
+
+def row(record: Record) -> str:
+    """Show a cell as a line of the table."""
+    marks, taken = summary.differing(record), record["seconds"]
+    columns = [f"{taken[name] * 1e3:.2f}{marks.get(name, '')}" if name in taken else "-" for name in RIVALS]
+    gain = f"{summary.speedup(record, 'index'):8.2f}x {summary.fastest_peer(record)}"
+    return f"{summary.name_of(record):<46}" + "".join(f"{column:>14}" for column in columns) + gain
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", nargs="*", help="items x dims x queries x k, such as 200000x128x256x10")
+    every = [*datasets.SYNTHETIC, *datasets.REAL]
+    parser.add_argument("--data", nargs="+", choices=every, default=["gaussian", *datasets.REAL])
+    parser.add_argument("--items", nargs="+", type=int, default=ITEMS, help="of synthetic data")
+    parser.add_argument("--dims", nargs="+", type=int, default=DIMS, help="of synthetic data")
+    parser.add_argument("--batch", nargs="+", type=int, default=BATCHES)
+    parser.add_argument("--k", nargs="+", type=int, default=KS)
     parser.add_argument("--threads", type=int, default=aigc_fast.get_num_threads())
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
+    parser.add_argument("--rounds", type=int, default=5, help="timed calls of each library in a cell, at most")
+    parser.add_argument("--budget", type=float, default=1.0, help="seconds for each library in a cell")
+    parser.add_argument("--output", type=Path, help="JSON file, written after every cell")
+    parser.add_argument("--resume", action="store_true", help="keep the cells that the file has")
     parser.add_argument("--check", action="store_true", help="small cells, for the answers; the times mean nothing")
     options = parser.parse_args()
     if options.check:
-        cells = [Cell(20_000, 64, 1, 10), Cell(20_000, 64, 40, 10)]
-    else:
-        machine.refuse_slowed_peers()
-        cells = [Cell(*map(int, text.split("x"))) for text in options.cells] if options.cells else DEFAULT_CELLS
+        options.data, options.items, options.dims = ["gaussian", "copies"], [10_000], [64]
+        options.batch, options.k = [1, 40], [10, 100]
+    return options
 
-    about = machine.describe(options.threads)
-    print(json.dumps(about, indent=1))
-    results = []
-    print(f"{'items x dims x queries x k':>26} " + " ".join(f"{name:>12}" for name in RIVALS) + "   milliseconds")
-    for cell in cells:
-        result = run_cell(cell, options.threads, options.rounds)
-        results.append(result)
-        ms = result["milliseconds"]
-        print(f"{'x'.join(map(str, cell)):>26} " + " ".join(f"{ms[name]:>12.2f}" for name in RIVALS), flush=True)
-        print(" " * 27 + fractions(cell, ms, about["limits"]), flush=True)
-    if options.output:
-        options.output.write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")
+
+def main() -> None:
+    """Run, print a table and a summary, write JSON."""
+    options = parse()
+    if not options.check:
+        machine.refuse_slowed_peers()
+    results = Results(machine.describe("peers", options.threads), options.output, options.resume)
+    print(json.dumps(results.about, indent=1))
+    print(header())
+    with threadpool_limits(options.threads):
+        for subject in subjects(options.data, options.items, options.dims, max(options.batch)):
+            run_subject(subject, options, results)
+            gc.collect()
+    print("\n".join(summary.lines(results.records, results.about["limits"])))
 
 
 if __name__ == "__main__":
