@@ -3,7 +3,7 @@
     python -m benchmarks.hard_data --output docs/figures/hard_data.json
 
 Outlier dimensions spoil the scale of int8 codes, duplicates leave bounds nothing to tell apart (datasets.py). Searches
-on both kinds of data take turns, and their answers are compared with float64. Index builds take turns with plain reading.
+on both kinds of data take turns, and their answers are compared with float64. Index builds take turns with reading.
 """
 
 from __future__ import annotations

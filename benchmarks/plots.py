@@ -22,7 +22,7 @@ from matplotlib.ticker import NullLocator
 
 from benchmarks import results, summary
 from benchmarks.results import Record
-from benchmarks.rivals import OURS, RIVALS
+from benchmarks.rivals import RIVALS
 
 COLOURS = {
     "index": "#d1495b",
@@ -64,13 +64,14 @@ def curves(
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     drawn = [cell for _, cells in panels for cell in cells]
     for axes, (title, cells) in zip(all_axes, panels, strict=True):
-        for name in RIVALS:
+        for name, rival in RIVALS.items():
             points = sorted((cell[x], y(cell, name)) for cell in cells if name in cell["seconds"])
             if points:
-                ours = name in OURS
-                dashes = ":" if RIVALS[name].kind == "inexact" else "-"
-                axes.plot(*zip(*points, strict=True), dashes, color=COLOURS[name], marker="o", markersize=5 if ours else 3,
-                          linewidth=2.4 if ours else 1.3, label=label(name, drawn), zorder=3 if ours else 2)  # fmt: skip
+                style = {"linewidth": 2.4, "markersize": 5, "zorder": 3} if rival.kind == "ours" else {"markersize": 3}
+                style |= {"linestyle": ":"} if rival.kind == "inexact" else {}
+                axes.plot(
+                    *zip(*points, strict=True), marker="o", color=COLOURS[name], label=label(name, drawn), **style
+                )
         ticks = sorted({cell[x] for cell in cells})
         axes.set(xscale="log", yscale="log", title=title, xlabel=names[0])
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
@@ -89,7 +90,7 @@ def _answers(cells: list[Record]) -> str:
 
 
 def throughput(records: list[Record], about: Record) -> Figure | None:
-    """Queries a second against the batch, for the largest set of each number of dimensions, k=10."""
+    """Draw queries a second against the batch, for the largest set of each number of dimensions, k=10."""
     items = max(record["items"] for record in records)
     cells = [record for record in records if record["items"] == items and record["k"] == 10]
     panels = [
@@ -101,7 +102,7 @@ def throughput(records: list[Record], about: Record) -> Figure | None:
 
 
 def time_by_items(records: list[Record], about: Record) -> Figure | None:
-    """Time of a call against the number of items, for each batch, 128 dimensions (or the fewest), k=10."""
+    """Draw the time of a call against the number of items, for each batch, 128 dimensions (or the fewest), k=10."""
     widths = {record["dims"] for record in records}
     dims = 128 if 128 in widths else min(widths)
     cells = [record for record in records if record["dims"] == dims and record["k"] == 10]
@@ -114,7 +115,7 @@ def time_by_items(records: list[Record], about: Record) -> Figure | None:
 
 
 def limits(records: list[Record], about: Record) -> Figure | None:
-    """Shares of read bandwidth (one query, bytes of codes) and of the int8 peak (large batches), k = 10 and 100."""
+    """Draw shares of read bandwidth (one query, bytes of codes) and of the int8 peak (large batches), k = 10, 100."""
     measures = [
         ("read bandwidth, in bytes of codes", summary.code_bandwidth, "read_gb_per_s", "GB/s"),
         ("int8 peak", summary.int8_share, "int8_gop_per_s", "Gop/s"),
@@ -148,7 +149,7 @@ def limits(records: list[Record], about: Record) -> Figure | None:
 
 
 def speedups(records: list[Record], about: Record) -> Figure:
-    """Every cell's fastest exact peer : index as a map, the geometric mean in the title."""
+    """Map every cell's fastest exact peer : index, the geometric mean in the title."""
     rows = sorted({(record["items"], record["dims"]) for record in records})
     columns = sorted({(record["k"], record["queries"]) for record in records})
     cells = {((r["items"], r["dims"]), (r["k"], r["queries"])): r for r in records}
@@ -171,9 +172,8 @@ def speedups(records: list[Record], about: Record) -> Figure:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     mean = summary.geometric_mean(summary.speedup(record, "index") for record in records)
-    axes.set_title(
-        f"Time of the fastest exact peer (named) : time of the index. Geometric mean {mean:.1f}×, least {np.nanmin(gains):.1f}×"
-    )
+    least = float(np.nanmin(gains))
+    axes.set_title(f"Fastest exact peer (named) : index. Geometric mean {mean:.1f}×, least {least:.1f}×")
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     ticks = np.arange(np.ceil(norm.vmin), np.floor(norm.vmax) + 1)
     bar.set_ticks(ticks, labels=[f"{2.0**tick:g}×" for tick in ticks])
