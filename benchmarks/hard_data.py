@@ -22,7 +22,7 @@ from benchmarks.results import Record, Results
 
 HARD = ("outliers", "duplicates", "copies")
 SHAPES = ((1_000_000, 128), (100_000, 768))
-SMALL_SHAPES = ((5_000, 64), (2_000, 96))
+SMALL_SHAPES = ((2_000, 32), (1_500, 96))
 BATCHES, KS = (1, 16, 256), (10, 100, 1000)
 CHECKED_QUERIES = 8
 

@@ -34,7 +34,7 @@ PART = [
     "10",
     "100",
 ]
-SMALL_PART = ["--check"]
+SMALL_PART = ["--check", "--rounds", "1"]
 
 
 def main() -> None:

@@ -180,7 +180,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="small cells, for the answers; the times mean nothing")
     options = parser.parse_args()
     if options.check:
-        options.data, options.items, options.dims = ["gaussian", "copies"], [10_000], [64]
+        options.data, options.items, options.dims = ["gaussian", "copies"], [5_000], [64]
         options.batch, options.k = [1, 40], [10, 100]
     return options
 

@@ -78,7 +78,7 @@ def curves(
         axes.xaxis.set_minor_locator(NullLocator())
     all_axes[0].set_ylabel(names[1])
     handles, texts = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=5, title=_answers(drawn))
+    figure.legend(handles, texts, loc="outside lower center", ncols=5 if len(panels) > 2 else 3, title=_answers(drawn))
     return figure
 
 
@@ -142,9 +142,10 @@ def limits(records: list[Record], about: Record) -> Figure | None:
                 drawn = axes.barh(*zip(*bars, strict=True), height=0.36, color=colour, label=f"k = {k}")
                 axes.bar_label(drawn, fmt="%.0f", padding=2, fontsize=7)
         axes.set_yticks(range(len(places)), places)
-        axes.set(title=title, xlabel="percent", ylim=(len(places) - 0.4, -0.6), xlim=(0, 105))
+        axes.set(title=title, xlabel="percent", ylim=(len(places) - 0.4, -0.6), xlim=(0, 108))
         axes.grid(axis="y", visible=False)
-        axes.legend(loc="lower right")
+    handles, texts = all_axes[-1].get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside upper right", ncols=2)
     return figure
 
 
