@@ -89,7 +89,13 @@ def _torch(items: Rows, threads: int, dtype: str) -> Search:
 
 
 def faiss(items: Rows, threads: int) -> Search:
-    """IndexFlatIP, with matrix products from two queries on and larger blocks than it has by default."""
+    """IndexFlatIP."""
+    flat = flat_index(items, threads)
+    return lambda queries, k: flat.search(queries.unit, k)[1]
+
+
+def flat_index(items: Rows, threads: int) -> Any:
+    """Build faiss's IndexFlatIP; matrix products from two queries on, and larger blocks than it has by default."""
     import faiss as library
 
     library.omp_set_num_threads(threads)
@@ -99,7 +105,7 @@ def faiss(items: Rows, threads: int) -> Search:
     library.cvar.distance_compute_blas_query_bs = 256
     flat = library.IndexFlatIP(items.unit.shape[1])
     flat.add(items.unit)
-    return lambda queries, k: flat.search(queries.unit, k)[1]
+    return flat
 
 
 def usearch(items: Rows, threads: int) -> Search:

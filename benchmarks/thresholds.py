@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 import aigc_fast
 from benchmarks import datasets, exact, machine, summary, timing
 from benchmarks.results import Record, Results
-from benchmarks.rivals import OURS, Array, Rows
+from benchmarks.rivals import OURS, Array, Rows, flat_index
 
 SHAPES = ((100_000, 128, 16), (100_000, 128, 256), (100_000, 768, 16), (1_000_000, 128, 1), (1_000_000, 128, 16))
 TENTH = 0.1  # of the rows
@@ -90,11 +90,7 @@ def torch(items: Rows, threads: int) -> Find:
 
 def faiss(items: Rows, threads: int) -> Find:
     """IndexFlatIP.range_search."""
-    import faiss as library
-
-    library.omp_set_num_threads(threads)
-    flat = library.IndexFlatIP(items.unit.shape[1])
-    flat.add(items.unit)
+    flat = flat_index(items, threads)
 
     def find(queries: Rows, threshold: float) -> Hits:
         indptr, _, ids = flat.range_search(queries.unit, threshold)
