@@ -19,7 +19,9 @@ from aigc_fast.recommender.generative import GenerativeRecommender  # noqa: E402
 from aigc_fast.recommender.neighbours import ItemKNN, UserKNN  # noqa: E402
 from aigc_fast.recommender.popularity import TopPop  # noqa: E402
 from aigc_fast.recommender.profiles import user_profiles  # noqa: E402
+from aigc_fast.recommender.replay import temporal_replay  # noqa: E402
 from aigc_fast.recommender.reranking import rerank, trade_off_curve  # noqa: E402
+from aigc_fast.recommender.simulation import MarketEnv, simulate  # noqa: E402
 from aigc_fast.recommender.splits import (  # noqa: E402
     Split,
     cold_item_split,
@@ -35,6 +37,7 @@ __all__ = [
     "GenerativeRecommender",
     "HeldOutFeedback",
     "ItemKNN",
+    "MarketEnv",
     "NotFittedError",
     "Recommender",
     "Split",
@@ -53,6 +56,8 @@ __all__ = [
     "rerank",
     "restrict",
     "run_experiment",
+    "simulate",
+    "temporal_replay",
     "temporal_split",
     "trade_off_curve",
     "user_profiles",

@@ -1,0 +1,383 @@
+"""A market of users with hidden tastes, to see what a recommender does to it in a closed loop.
+
+Users and items have hidden unit vectors; item i is adopted by user u who looks at it with probability
+
+    p(u, i) = σ(sharpness · (u·v_i + a_i − difficulty)),    a_i: the appeal of the item to everybody, normal
+
+A list is looked at from the top: slot r (from 1) with probability r^(−attention) (the position bias of Joachims,
+Swaminathan and Schnabel, WSDM 2017). An adopted item joins the history, is never adopted again, and is what the
+recommender learns from at its next training.
+
+`MarketEnv` has the shape of a gymnasium environment (``reset``, ``step``) without needing that
+package; `simulate` runs recommenders in it, over rounds and seeds, beside a control that never trains again.
+
+Feedback loops narrow what people get: individual diversity falls and demand concentrates (Chaney, Stewart and
+Engelhardt, RecSys 2018). `simulate` measures both, and exploration is one arm against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from aigc_fast import TopK, normalize
+from aigc_fast.errors import require
+from aigc_fast.recommender.arguments import CSR, Pattern, as_count, as_csr
+from aigc_fast.recommender.base import Recommender
+from aigc_fast.recommender.evaluation.metrics import evaluate, gini
+from aigc_fast.recommender.histories import merge, pattern_of_lists
+
+#: Measures of a round that `simulate` reports and plots.
+MEASURES = ("quality", "adoptions", "diversity", "coverage", "concentration", "homogeneity")
+#: Pairs of users that homogeneity is averaged over.
+_PAIRS = 2000
+
+
+@dataclass(frozen=True)
+class Market:
+    """What `MarketEnv` is made of.
+
+    Attributes
+    ----------
+    n_users, n_items, dim
+        Sizes; ``dim`` is that of the hidden vectors.
+    n_groups, spread
+        Tastes and items gather around this many directions, with this standard deviation in each dimension.
+    sharpness, difficulty, appeal
+        Of the probability of adoption, see the top of this module; ``appeal`` is the standard deviation of a.
+    attention
+        Exponent of the position bias; 0: every slot is looked at.
+    history
+        Items that each user is shown at random before the first round; what they adopt starts the histories.
+    """
+
+    n_users: int = 200
+    n_items: int = 400
+    dim: int = 16
+    n_groups: int = 8
+    spread: float = 0.15
+    sharpness: float = 6.0
+    difficulty: float = 0.5
+    appeal: float = 0.2
+    attention: float = 0.7
+    history: int = 60
+
+
+class MarketEnv:
+    """The market as an environment: an action is a list for every user, the reward the adoptions a user.
+
+    Parameters
+    ----------
+    market
+        Sizes and behaviour.
+
+    Attributes
+    ----------
+    user_items : (n_users, n_items) CSR
+        Histories so far, which is also the observation.
+    user_vectors_, item_vectors_, appeal_ : float64
+        The hidden truth, for measuring only.
+
+    Examples
+    --------
+    >>> env = MarketEnv(Market(n_users=20, n_items=30, history=10))
+    >>> history, info = env.reset(seed=1)
+    >>> lists = TopK(np.zeros((20, 2)), np.tile([3, 5], (20, 1)), np.full(20, 2))
+    >>> history, reward, terminated, truncated, info = env.step(lists)
+    >>> history.shape, 0 <= reward <= 2, terminated
+    ((20, 30), True, False)
+    """
+
+    user_items: csr_matrix
+    user_vectors_: npt.NDArray[np.float64]
+    item_vectors_: npt.NDArray[np.float64]
+    appeal_: npt.NDArray[np.float64]
+
+    def __init__(self, market: Market | None = None) -> None:
+        self.market = Market() if market is None else market
+
+    def reset(self, *, seed: int | None = None) -> tuple[csr_matrix, dict[str, Any]]:
+        """Draw new tastes and first histories; the same ones for the same seed."""
+        market, self._rng = self.market, np.random.default_rng(seed)
+        groups = self._rng.standard_normal((market.n_groups, market.dim)) / np.sqrt(market.dim)
+        self.user_vectors_ = self._around(groups, market.n_users)
+        self.item_vectors_ = self._around(groups, market.n_items)
+        self.appeal_ = market.appeal * self._rng.standard_normal(market.n_items)
+        self.user_items = csr_matrix((market.n_users, market.n_items), dtype=np.float32)
+        shown = min(market.history, market.n_items)
+        ids = np.argsort(self._rng.random((market.n_users, market.n_items)), axis=1)[:, :shown]
+        self._adopt(ids, np.ones(shown))
+        return self.user_items, {}
+
+    def step(self, action: TopK) -> tuple[csr_matrix, float, bool, bool, dict[str, Any]]:
+        """Show a list to every user.
+
+        Parameters
+        ----------
+        action
+            Lists (n_users, n); missing slots are empty.
+
+        Returns
+        -------
+        observation : (n_users, n_items) CSR
+            Histories after the round.
+        reward : float
+            Adoptions a user.
+        terminated : bool
+            Whether no user is left with anything to adopt.
+        truncated : bool
+            Always False; the number of rounds is the caller's.
+        info : dict
+            "adopted": (n_users, n_items) CSR of this round.
+        """
+        ids = np.asarray(action.ids)
+        if ids.ndim != 2 or len(ids) != self.market.n_users or (ids.size and ids.max() >= self.market.n_items):
+            raise ValueError(f"action has ids of shape {ids.shape}; lists of {self.market.n_users} users are taken")
+        looked = np.arange(1, ids.shape[1] + 1) ** -self.market.attention
+        adopted = self._adopt(ids, looked)
+        done = self.user_items.nnz == self.market.n_users * self.market.n_items
+        return self.user_items, adopted.nnz / self.market.n_users, done, False, {"adopted": adopted}
+
+    def probability(self, ids: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
+        """Probability that users adopt the items of their row of ``ids`` (n_users, n) when looking at them; -1: 0."""
+        affinity = np.einsum("ud,und->un", self.user_vectors_, self.item_vectors_[ids]) + self.appeal_[ids]
+        chance = 1 / (1 + np.exp(-self.market.sharpness * (affinity - self.market.difficulty)))
+        return np.where(ids < 0, 0, chance)
+
+    def _around(self, groups: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
+        member = groups[self._rng.integers(len(groups), size=count)]
+        drawn = member + self.market.spread * self._rng.standard_normal(member.shape)
+        return np.asarray(normalize(drawn), np.float64)
+
+    def _adopt(self, ids: npt.NDArray[np.integer[Any]], looked: npt.NDArray[np.float64]) -> csr_matrix:
+        """Let users act on lists, and put what is new to them into the histories."""
+        yes = self._rng.random(ids.shape) < looked * self.probability(ids)
+        kept = TopK(np.zeros(ids.shape), np.where(yes, ids, -1), yes.sum(axis=1))
+        adopted = pattern_of_lists(kept, self.market.n_items)
+        adopted = csr_matrix(adopted - adopted.multiply(self.user_items))
+        adopted.eliminate_zeros()
+        self.user_items = merge(self.user_items, adopted).history
+        return adopted
+
+
+class RandomItems(Recommender):
+    """Recommend items at random, others at every call: the arm without any feedback loop.
+
+    Parameters
+    ----------
+    seed
+        Seeds the draws; the same calls in the same order give the same lists.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def _fit(self, user_items: csr_matrix) -> None:
+        """Learn nothing."""
+
+    def _recommend(
+        self,
+        user_ids: npt.NDArray[np.int64],
+        history: csr_matrix,
+        n: int,
+        exclude: Pattern | None,
+        allow: Pattern | npt.NDArray[np.bool_] | None,
+    ) -> TopK:
+        scores = self._rng.random(history.shape, dtype=np.float32)
+        if isinstance(allow, tuple):
+            allowed = np.zeros(history.shape, np.bool_)
+            allowed[np.repeat(np.arange(len(user_ids)), np.diff(allow[0])), allow[1]] = True
+            scores[~allowed] = -np.inf
+        elif allow is not None:
+            scores[:, ~allow] = -np.inf
+        if exclude is not None:
+            scores[np.repeat(np.arange(len(user_ids)), np.diff(exclude[0])), exclude[1]] = -np.inf
+        width = min(n, history.shape[1])
+        ids = np.full((len(user_ids), n), -1, np.int64)
+        found = np.full((len(user_ids), n), -np.inf, np.float32)
+        ids[:, :width] = np.argsort(-scores, axis=1, kind="stable")[:, :width]
+        found[:, :width] = np.take_along_axis(scores, ids[:, :width], axis=1)
+        ids[found == -np.inf] = -1
+        return TopK(found, ids, (ids >= 0).sum(axis=1))
+
+
+def explore(lists: TopK, user_items: CSR, share: float, seed: int) -> TopK:
+    """Give a share of the slots, from the end of each list, to random items neither in the list nor in the history.
+
+    Parameters
+    ----------
+    lists
+        Of n slots, one row for each row of ``user_items``.
+    user_items : (n_lists, n_items) CSR
+        Histories.
+    share
+        Of the slots, from 0 to 1; rounded to whole slots.
+    seed
+        Seeds the draws.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is {share}; a number from 0 to 1 is taken")
+    seen = as_csr("user_items", user_items, (len(lists.ids), None))
+    n = lists.ids.shape[1]
+    kept = n - round(share * n)
+    head = TopK(lists.scores[:, :kept], lists.ids[:, :kept], np.minimum(lists.counts, kept))
+    taken = merge(seen, pattern_of_lists(head, seen.shape[1])).history
+    drawn = RandomItems(seed).fit(taken).recommend(np.arange(len(lists.ids)), n - kept)
+    ids = np.concatenate([head.ids, drawn.ids], axis=1)
+    scores = np.concatenate([head.scores, drawn.scores], axis=1)
+    order = np.argsort(ids < 0, axis=1, kind="stable")  # missing slots last
+    ids = np.take_along_axis(ids, order, axis=1)
+    return TopK(np.take_along_axis(scores, order, axis=1), ids, (ids >= 0).sum(axis=1))
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to run the market.
+
+    Attributes
+    ----------
+    make
+        seed → an untrained recommender.
+    exploration
+        Share of the slots that `explore` gives away.
+    learns
+        Whether it is trained again. False: the control, whose lists follow from the first histories.
+    """
+
+    make: Callable[[int], Recommender]
+    exploration: float = 0.0
+    learns: bool = True
+
+
+@dataclass
+class Simulation:
+    """What `simulate` found.
+
+    Attributes
+    ----------
+    rows
+        One dict for each arm, seed and round: "arm", "seed", "round" (from 1) and the measures.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def values(self, arm: str, measure: str) -> npt.NDArray[np.float64]:
+        """Return (n_seeds, n_rounds) values of a measure of one arm."""
+        rows = [row for row in self.rows if row["arm"] == arm]
+        if not rows or measure not in MEASURES:
+            raise ValueError(f"arm and measure are {arm!r}, {measure!r}; there is no such row")
+        seeds = list(dict.fromkeys(row["seed"] for row in rows))
+        return np.array([[row[measure] for row in rows if row["seed"] == seed] for seed in seeds])
+
+    def frame(self) -> Any:
+        """Return the rows as a pandas data frame."""
+        return require("pandas", "evaluation").DataFrame(self.rows)
+
+    def plot(self, measure: str, *, axes: Any = None) -> Any:
+        """Draw a measure over the rounds, the mean of the seeds and a band of one standard deviation around it."""
+        if axes is None:
+            axes = require("matplotlib.figure", "evaluation").Figure(layout="constrained").add_subplot()
+        for arm in dict.fromkeys(row["arm"] for row in self.rows):
+            values = self.values(arm, measure)
+            rounds, mean, deviation = np.arange(1, values.shape[1] + 1), values.mean(axis=0), values.std(axis=0)
+            (line,) = axes.plot(rounds, mean, label=arm)
+            axes.fill_between(
+                rounds, mean - deviation, mean + deviation, alpha=0.15, color=line.get_color(), linewidth=0
+            )
+        axes.set_xlabel("round")
+        axes.set_ylabel(measure)
+        axes.legend()
+        return axes
+
+
+def simulate(
+    arms: Mapping[str, Arm],
+    *,
+    market: Market | None = None,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+    rounds: int = 20,
+    n: int = 10,
+    retrain_every: int = 1,
+    progress: bool = True,
+) -> Simulation:
+    """Run every arm in the same markets.
+
+    Measures of a round: "quality", mean probability of adoption over the slots that were filled, looked at or not;
+    "adoptions" a user; "diversity" within the lists and "coverage" of them, see `evaluate`, by the hidden item vectors;
+    "concentration", the Gini coefficient of all adoptions so far over the items; "homogeneity", mean share of common
+    items in the lists of two users, over random pairs.
+
+    Parameters
+    ----------
+    arms
+        Name → arm.
+    market
+        The market, drawn anew for each seed and the same for each arm.
+    seeds
+        Of market and arm.
+    rounds, n
+        Number of rounds, and length of the lists.
+    retrain_every
+        Rounds between two trainings.
+    progress
+        Show a bar on standard error (tqdm).
+
+    Returns
+    -------
+    Simulation
+    """
+    total, every = as_count("rounds", rounds, minimum=1), as_count("retrain_every", retrain_every, minimum=1)
+    length = as_count("n", n, minimum=1)
+    result = Simulation()
+    runs = [(name, seed) for name in arms for seed in seeds]
+    for name, seed in require("tqdm", "evaluation").tqdm(runs, unit="run") if progress else runs:
+        arm, env = arms[name], MarketEnv(market)
+        history, _ = env.reset(seed=seed)
+        users, model = np.arange(len(env.user_vectors_)), arm.make(seed).fit(history)
+        pairs = np.random.default_rng(seed).integers(len(users), size=(2, _PAIRS))
+        for number in range(1, total + 1):
+            lists = (
+                model.recommend(users, length, user_items=history) if arm.learns else _frozen(model, history, length)
+            )
+            if arm.exploration:
+                lists = explore(lists, history, arm.exploration, seed=seed * total + number)
+            history, adoptions, _, _, info = env.step(lists)
+            measured = _measure(env, lists, info["adopted"], pairs)
+            result.rows.append({"arm": name, "seed": seed, "round": number, "adoptions": adoptions, **measured})
+            if arm.learns and number % every == 0 and number < total:
+                model.fit(history)
+    return result
+
+
+def _frozen(model: Recommender, history: csr_matrix, n: int) -> TopK:
+    """Return the lists of a model for the histories it was fitted on, less what was adopted since."""
+    users = np.arange(history.shape[0])
+    since = np.diff(history.indptr) - np.diff(model.user_items_.indptr)
+    lists = model.recommend(users, n + int(since.max(initial=0)))
+    have = history.toarray() != 0
+    left = (lists.ids >= 0) & ~have[users[:, None], lists.ids]
+    order = np.argsort(~left, axis=1, kind="stable")[:, :n]
+    left = np.take_along_axis(left, order, axis=1)
+    ids = np.where(left, np.take_along_axis(lists.ids, order, axis=1), -1)
+    scores = np.where(left, np.take_along_axis(lists.scores, order, axis=1), -np.inf)
+    return TopK(scores, ids, left.sum(axis=1))
+
+
+def _measure(env: MarketEnv, lists: TopK, adopted: csr_matrix, pairs: npt.NDArray[np.integer[Any]]) -> dict[str, float]:
+    n = lists.ids.shape[1]
+    beyond = evaluate(lists, adopted, [n], item_vectors=env.item_vectors_)
+    listed = pattern_of_lists(lists, env.market.n_items)
+    common = listed[pairs[0]].multiply(listed[pairs[1]]).sum() / (n * pairs.shape[1])
+    filled = lists.ids >= 0
+    return {
+        "quality": float(env.probability(lists.ids)[filled].mean()) if filled.any() else 0.0,
+        "diversity": beyond[f"Diversity@{n}"],
+        "coverage": beyond[f"Coverage@{n}"],
+        "concentration": gini(np.bincount(env.user_items.indices, minlength=env.market.n_items)),
+        "homogeneity": float(common),
+    }
