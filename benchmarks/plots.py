@@ -86,7 +86,8 @@ def _answers(cells: list[Record]) -> str:
     """Explain the marks that occur."""
     marks = {mark for cell in cells for name, mark in summary.differing(cell).items() if name != "torch bf16"}
     meanings = {"†": "† misses ids of the float64 answer", "‡": "‡ returns them in another order"}
-    return ";  ".join(meaning for mark, meaning in meanings.items() if mark in marks) or "all return the float64 answer"
+    said = [meaning for mark, meaning in meanings.items() if mark in marks]
+    return ";  ".join(said) or "all exact ones return the float64 answer"
 
 
 def throughput(records: list[Record], about: Record) -> Figure | None:

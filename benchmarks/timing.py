@@ -20,15 +20,16 @@ def seconds(call: Callable[[], Any]) -> float:
 def interleaved(calls: dict[str, Callable[[], Any]], rounds: int, budget: float) -> dict[str, list[float]]:
     """Time the calls in turn.
 
-    Each is called up to ``rounds + 1`` times, the first for warming up, but not again once it has used ``budget``
-    seconds. A slow call may so be left with its first time as the only one, which is then counted.
+    Each is called once to warm up, then up to ``rounds`` times, but not again once it has used ``budget`` seconds.
+    Where the first call alone took that long, it is the only one, and is counted.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds + 1):
         for name, call in calls.items():
-            if sum(times[name]) < budget:
+            taken = times[name]
+            if not taken or (taken[0] < budget and sum(taken[1:]) < budget):
                 time.sleep(PAUSE_S)
-                times[name].append(seconds(call))
+                taken.append(seconds(call))
     return {name: taken[1:] or taken for name, taken in times.items()}
 
 
