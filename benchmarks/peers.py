@@ -6,8 +6,9 @@
 
 Every library has the same threads, its best settings, rows that are normalized and an index that is built before the
 clock starts (rivals.py). Calls take turns; figures are medians. A slow one is called less often: not again once it has
-used the budget of the cell. usearch (one query at a time) and scikit-learn's cosine (NumPy's work and more) are left out
-("-") of large batches that would exceed the budget, where they took twice the fastest peer's time with the batch before.
+used the budget of the cell. usearch (one query at a time) and scikit-learn's cosine (NumPy's work and more) are left
+out ("-") of large batches that would exceed the budget, where they took twice the fastest peer's time with the batch
+before.
 
 Answers are checked against float64 in every cell (exact.py): for the first 16 queries ids and order of ours must be
 equal, and ours with and without an index must agree on all queries, or the run stops. Of others it shows "†" where ids
