@@ -41,15 +41,15 @@ void register_runtime(py::module_& module) {
                "Set the number of threads used where a call names none.");
     module.def(
         "override_plan",
-        [](const std::optional<std::string>& way, int threads, std::size_t block_rows, std::size_t sample_stride) {
+        [](const std::optional<std::string>& way, int threads, std::size_t block_rows, std::size_t first_stride) {
             PlanOverride overrides;
             if (way) overrides.way = as_way(*way);
             overrides.threads = threads;
             overrides.block_rows = block_rows;
-            overrides.sample_stride = sample_stride;
+            overrides.first_stride = first_stride;
             override_plan(overrides);
         },
-        py::arg("way") = py::none(), py::arg("threads") = 0, py::arg("block_rows") = 0, py::arg("sample_stride") = 0,
+        py::arg("way") = py::none(), py::arg("threads") = 0, py::arg("block_rows") = 0, py::arg("first_stride") = 0,
         "For tests: make small inputs take the ways of large ones ('direct', 'f32', 'int8'); without arguments, let "
         "the "
         "planner choose again.");

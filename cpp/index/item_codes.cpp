@@ -147,6 +147,8 @@ Int8Block ItemCodes::blocks(std::size_t first, std::size_t count) const {
             reach + first,
             count,
             code_groups(dim),
+            0,
+            nullptr,
             0};
 }
 

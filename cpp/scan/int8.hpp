@@ -34,6 +34,8 @@ struct Int8Block {
     std::size_t blocks;
     std::size_t groups;
     std::size_t prefetch_bytes;  // how far ahead to fetch for few queries; 0: not at all
+    const std::uint8_t* next;    // what to fetch little by little for many queries, a share at each tile of blocks
+    std::size_t next_share;
 };
 
 // One panel of at most kInt8Panel queries.

@@ -65,6 +65,13 @@ struct Sums {
     __m256i folded(int i) const { return _mm256_add_epi32(pairs_i32x8[i], _mm256_srli_epi64(pairs_i32x8[i], 32)); }
 };
 
+unsigned not_negative(const std::int32_t* sums) {
+    const auto low = static_cast<unsigned>(_mm256_movemask_ps(_mm256_loadu_ps(reinterpret_cast<const float*>(sums))));
+    const auto high =
+        static_cast<unsigned>(_mm256_movemask_ps(_mm256_loadu_ps(reinterpret_cast<const float*>(sums + 8))));
+    return (low | high << 8) ^ 0xffffu;
+}
+
 template <std::size_t Width>
 constexpr std::size_t kTileQueries = Width == 1 ? 1 : 2;
 template <std::size_t Width>

@@ -54,6 +54,10 @@ struct Sums {
     __m512i folded(int i) const { return _mm512_add_epi32(pairs_i32x16[i], _mm512_srli_epi64(pairs_i32x16[i], 32)); }
 };
 
+unsigned not_negative(const std::int32_t* sums) {
+    return static_cast<unsigned>(_mm512_movepi32_mask(_mm512_loadu_si512(sums))) ^ 0xffffu;
+}
+
 template <std::size_t Width>
 constexpr std::size_t kTileQueries = Width;
 template <std::size_t Width>

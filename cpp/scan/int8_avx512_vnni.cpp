@@ -39,6 +39,10 @@ struct Sums {
     void store(std::int32_t* out) const { _mm512_storeu_si512(out, rows_i32x16); }
 };
 
+unsigned not_negative(const std::int32_t* sums) {
+    return static_cast<unsigned>(_mm512_movepi32_mask(_mm512_loadu_si512(sums))) ^ 0xffffu;
+}
+
 // 24 sums, and up to 4 + 1 registers for codes and a query.
 template <std::size_t Width>
 constexpr std::size_t kTileQueries = Width;

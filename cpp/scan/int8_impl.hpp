@@ -2,6 +2,7 @@
 //   Codes, QueryCodes   four dimensions of the 16 rows of a block, and of one query
 //   Sums                the 16 integer sums of one query with a block: start, add, signs, store
 //   Signs               where a sum is negative: &, all_negative
+//   not_negative        of 16 stored sums, those that are not negative, as a bit mask
 //   kTileQueries<Width>, kTileBlocks<Width>   how many queries of a panel of that width meet how many blocks at a time,
 //                                             so that their sums stay in registers
 #pragma once
@@ -21,6 +22,7 @@ using aigc_fast::kInt8Lanes;
 
 constexpr std::size_t kGroupBytes = kCodeRows * kCodeGroup;
 constexpr std::size_t kEncodeChunk = 64;
+constexpr std::size_t kCacheLine = 64;
 
 // Each query's accumulator starts here for a block: -(threshold) - 128 * sum(d). The threshold is rounded down by more
 // than float32 can have rounded it up: two units, and 2^-20 of its terms.
@@ -40,16 +42,27 @@ inline void accumulator_starts(const Int8Block& block, std::size_t index, const 
     }
 }
 
-inline void append_block(const Sums& sums, std::int32_t start, float block_scale, const Int8Queries& queries,
-                         std::size_t query, std::size_t first_row, Hit* hits, std::size_t* hit_count) {
-    std::int32_t values[kCodeRows];
-    sums.store(values);
-    const std::int32_t zero = start + 128 * queries.code_sums[query];  // the sum where c.d is zero
-    const float scale = block_scale * queries.scale[query];
-    for (std::size_t row = 0; row < kCodeRows; ++row)
-        if (values[row] >= 0)
-            hits[(*hit_count)++] = {static_cast<std::uint32_t>(first_row + row), static_cast<std::uint32_t>(query),
-                                    static_cast<float>(values[row] - zero) * scale};
+// The hits of a tile whose sums came to these values.
+template <std::size_t Blocks>
+[[gnu::noinline]] void append_hits(const std::int32_t (*sums)[Blocks][kCodeRows], std::size_t tile_queries,
+                                   const Int8Block& block, std::size_t first_block, const Int8Queries& queries,
+                                   std::size_t first_query, const std::int32_t (*starts)[kInt8Lanes], Hit* hits,
+                                   std::size_t* hit_count) {
+    std::size_t count = *hit_count;
+    for (std::size_t query = first_query; query < first_query + tile_queries && query < queries.count; ++query)
+        for (std::size_t b = 0; b < Blocks; ++b) {
+            const std::int32_t* values = sums[query - first_query][b];
+            unsigned rows = not_negative(values);
+            if (rows == 0) continue;
+            const std::int32_t zero = starts[b][query] + 128 * queries.code_sums[query];  // the sum where c.d is zero
+            const float scale = block.scale[first_block + b] * queries.scale[query];
+            for (; rows != 0; rows &= rows - 1) {
+                const auto row = static_cast<std::uint32_t>(__builtin_ctz(rows));
+                hits[count++] = {static_cast<std::uint32_t>((first_block + b) * kCodeRows) + row,
+                                 static_cast<std::uint32_t>(query), static_cast<float>(values[row] - zero) * scale};
+            }
+        }
+    *hit_count = count;
 }
 
 // Queries [first_query, first_query + Queries) of a panel of Width against Blocks blocks.
@@ -86,13 +99,12 @@ inline void scan_tile(const Int8Block& block, const Int8Queries& queries, std::s
 #pragma GCC unroll 4
         for (std::size_t b = 0; b < Blocks; ++b) all = all & sums[q][b].signs();
     if (__builtin_expect(all.all_negative(), 1)) return;
+    alignas(64) std::int32_t values[Queries][Blocks][kCodeRows];
 #pragma GCC unroll 12
     for (std::size_t q = 0; q < Queries; ++q)
 #pragma GCC unroll 4
-        for (std::size_t b = 0; b < Blocks; ++b)
-            if (!sums[q][b].signs().all_negative() && first_query + q < queries.count)
-                append_block(sums[q][b], starts[b][first_query + q], block.scale[first_block + b], queries,
-                             first_query + q, (first_block + b) * kCodeRows, hits, hit_count);
+        for (std::size_t b = 0; b < Blocks; ++b) sums[q][b].store(values[q][b]);
+    append_hits<Blocks>(values, Queries, block, first_block, queries, first_query, starts, hits, hit_count);
 }
 
 template <std::size_t Width, std::size_t Blocks>
@@ -100,6 +112,8 @@ inline void scan_blocks(const Int8Block& block, const Int8Queries& queries, std:
                         std::size_t* hit_count) {
     alignas(64) std::int32_t starts[Blocks][kInt8Lanes];
     for (std::size_t b = 0; b < Blocks; ++b) accumulator_starts(block, first_block + b, queries, starts[b]);
+    const std::uint8_t* next = block.next + first_block / Blocks * block.next_share;
+    for (std::size_t at = 0; at < block.next_share; at += kCacheLine) __builtin_prefetch(next + at, 0, 2);
     for (std::size_t q = 0; q < Width; q += kTileQueries<Width>)
         scan_tile<Width, kTileQueries<Width>, Blocks>(block, queries, q, first_block, starts, hits, hit_count);
 }

@@ -47,6 +47,12 @@ struct Sums {
     }
 };
 
+unsigned not_negative(const std::int32_t* sums) {
+    unsigned rows = 0;
+    for (std::size_t r = 0; r < kCodeRows; ++r) rows |= (sums[r] >= 0 ? 1u : 0u) << r;
+    return rows;
+}
+
 template <std::size_t Width>
 constexpr std::size_t kTileQueries = 1;
 template <std::size_t Width>

@@ -7,6 +7,7 @@
 namespace aigc_fast {
 namespace {
 
+constexpr std::size_t kPrefetchBytes = 1024;
 constexpr double kNever = std::numeric_limits<double>::quiet_NaN();
 
 // The mean by the canonical tree, kept within the row's range so that a constant row is exactly its own mean.
@@ -115,9 +116,10 @@ double Scorer::score_converted(std::size_t row_index, const double* query, doubl
 }
 
 void Scorer::prefetch(std::size_t row) const {
-    // The first lines; the hardware follows a row once it is being read.
+    // The first lines; the hardware follows a longer row once it is being read.
     const char* x = items_.in_place<char>(row);
-    for (std::size_t line = 0; line < 4; ++line) __builtin_prefetch(x + line * kCacheLine);
+    const std::size_t bytes = std::min(items_.dim() * (items_.in_place_f64() ? 8 : 4), kPrefetchBytes);
+    for (std::size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(x + at);
 }
 
 }  // namespace aigc_fast

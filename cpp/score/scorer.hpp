@@ -1,6 +1,7 @@
 // The canonical score of one item row and one query row: the only number that this library returns.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -58,7 +59,8 @@ class Scorer {
     std::atomic<std::uint64_t>* scored_;
 };
 
-// Collects the items of one query and scores them several at a time, their rows on the way from memory together.
+// Collects the items of one query and scores them several at a time, while the rows of the next are on their way from
+// memory.
 class ScoreQueue {
   public:
     ScoreQueue(const Scorer& scorer, const double* query, double query_norm, Scorer::Scratch& scratch)
@@ -69,23 +71,34 @@ class ScoreQueue {
         // Rows in order are fetched by the hardware.
         if (count_ == 0 || row != rows_[count_ - 1] + 1) scorer_.prefetch(row);
         rows_[count_++] = row;
-        if (count_ == Scorer::kMostItems) flush(sink);
+        if (count_ < 2 * Scorer::kMostItems) return;
+        score_first(Scorer::kMostItems, sink);
+        std::copy_n(rows_ + Scorer::kMostItems, Scorer::kMostItems, rows_);
+        count_ = Scorer::kMostItems;
     }
 
     template <class Sink>
     void flush(Sink&& sink) {
-        double scores[Scorer::kMostItems];
-        scorer_(rows_, count_, query_, query_norm_, scratch_, scores);
-        for (std::size_t i = 0; i < count_; ++i) sink(Scored{scores[i], scorer_.id(rows_[i]), rows_[i]});
+        const std::size_t first = std::min(count_, Scorer::kMostItems);
+        score_first(first, sink);
+        std::copy_n(rows_ + first, count_ - first, rows_);
+        score_first(count_ - first, sink);
         count_ = 0;
     }
 
   private:
+    template <class Sink>
+    void score_first(std::size_t count, Sink&& sink) {
+        double scores[Scorer::kMostItems];
+        scorer_(rows_, count, query_, query_norm_, scratch_, scores);
+        for (std::size_t i = 0; i < count; ++i) sink(Scored{scores[i], scorer_.id(rows_[i]), rows_[i]});
+    }
+
     const Scorer& scorer_;
     const double* query_;
     double query_norm_;
     Scorer::Scratch& scratch_;
-    std::uint32_t rows_[Scorer::kMostItems];
+    std::uint32_t rows_[2 * Scorer::kMostItems];
     std::size_t count_ = 0;
 };
 

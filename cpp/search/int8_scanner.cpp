@@ -15,6 +15,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr double kEstimateRounding = 0x1p-20;
 constexpr float kScoreRounding = 0x1p-21f;
 constexpr std::size_t kPrefetchBytes = 4096;
+constexpr std::size_t kSharingPanels = 4;  // fewer are over before memory could follow
 
 }  // namespace
 
@@ -105,6 +106,7 @@ std::size_t Int8Scanner::tile_hits(std::size_t panel) const {
 
 void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const {
     worker.rows = end - begin;
+    worker.last = end == items_.rows();
     worker.unbounded.clear();
     const std::size_t blocks = (worker.rows + kCodeRows - 1) / kCodeRows;
     if (item_codes_ != nullptr) {
@@ -135,17 +137,27 @@ void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const
                     worker.reach.data(),
                     blocks,
                     code_groups(items_.dim()),
+                    0,
+                    nullptr,
                     0};
 }
 
 std::size_t Int8Scanner::scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
                               std::size_t capacity, std::size_t* hit_count) const {
     const Panel& of = panels_[panel];
+    Int8Block block = worker.block;
+    if (panels_.size() >= kSharingPanels && item_codes_ != nullptr && !worker.last) {
+        // Each panel fetches its share of the codes that most probably come next, so that none waits for all of them.
+        const std::size_t tiles = block.blocks / int8_tile_blocks(kInt8Panel) + 1;
+        const std::size_t bytes = block.blocks * code_block_bytes(items_.dim()) / panels_.size();
+        block.next = block.codes + block.blocks * code_block_bytes(items_.dim()) + panel * bytes;
+        block.next_share = (bytes / tiles + kCacheLine - 1) / kCacheLine * kCacheLine;
+    }
     const Int8Queries queries{query_codes_.data() + of.codes,   of.count,
                               code_sums_.data() + of.begin,     scale_.data() + of.begin,
                               inverse_scale_.data() + of.begin, sigma_.data() + of.begin,
                               offset_.data() + of.begin,        cutoffs + of.begin};
-    const std::size_t next = kernels_.int8->scan(worker.block, queries, row / kCodeRows, hits, capacity, hit_count);
+    const std::size_t next = kernels_.int8->scan(block, queries, row / kCodeRows, hits, capacity, hit_count);
     return std::min(next * kCodeRows, worker.rows);
 }
 

@@ -27,6 +27,7 @@ class Int8Scanner {
     struct Worker {
         Int8Block block{};
         std::size_t rows = 0;
+        bool last = false;  // no block comes after it
         const RowKind* kinds = nullptr;
         std::vector<std::uint32_t> unbounded;  // rows of the block that every query must consider
         std::vector<RowEncoder> encoder;       // none or one

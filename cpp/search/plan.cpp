@@ -16,8 +16,9 @@ constexpr double kF32Survivors = 2.0;        // candidates a query, as multiples
 constexpr double kInt8Survivors = 6.0;
 constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
 
-constexpr std::size_t kSampleStride = 16;
-constexpr std::size_t kSampleRows = 192;  // whole tiles of every scan
+constexpr std::size_t kFirstStride = 64;
+constexpr std::size_t kFirstWaveRows = 512;  // at least
+constexpr std::size_t kFewestRows = 192;     // of a block: whole tiles of every scan
 
 // Blocks that leave room for the queries in a second-level cache.
 constexpr std::size_t kBlockBytes = 256u << 10;
@@ -74,17 +75,22 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const std::size_t element_bytes = plan.way == Way::int8 ? 1 : sizeof(float);
     const std::size_t rows = kBlockBytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
     plan.block_rows = std::clamp<std::size_t>(rows / granule, 1, 8192 / granule) * granule;
-    // A sample pays where hits are what a scan spends its time on: several queries, and many more items than results.
-    plan.sample_rows = std::min(plan.block_rows, kSampleRows);
-    if (queries.rows > kFewQueries && options.expected_hits > 0 &&
-        items.rows >= kSampleStride * std::max<std::size_t>(8 * plan.sample_rows, 2 * options.expected_hits))
-        plan.sample_stride = kSampleStride;
-    if (overrides_in_force.sample_stride > 0) plan.sample_stride = overrides_in_force.sample_stride;
+    // Waves pay where hits are what a scan spends its time on: several queries, and many more items than results.
+    plan.first_stride = 1;
+    if (queries.rows > kFewQueries && options.expected_hits > 0)
+        while (plan.first_stride < kFirstStride &&
+               items.rows >= kWaveGrowth * plan.first_stride * std::max(kFirstWaveRows, options.expected_hits / 2))
+            plan.first_stride *= kWaveGrowth;
+    // Small blocks where the first wave would have less than one.
+    const std::size_t rows_of_first = items.rows / plan.first_stride / granule * granule;
+    plan.block_rows = std::clamp(rows_of_first, std::min(kFewestRows, plan.block_rows), plan.block_rows);
+    if (overrides_in_force.first_stride > 0)
+        for (plan.first_stride = 1; plan.first_stride < overrides_in_force.first_stride;)
+            plan.first_stride *= kWaveGrowth;
     if (overrides_in_force.block_rows > 0)
         plan.block_rows = plan.way == Way::int8
                               ? (overrides_in_force.block_rows + kCodeRows - 1) / kCodeRows * kCodeRows
                               : overrides_in_force.block_rows;
-    plan.sample_rows = std::min(plan.sample_rows, plan.block_rows);
     return plan;
 }
 

@@ -17,23 +17,24 @@ enum class Way {
 
 const char* name_of(Way way);
 
+inline constexpr std::size_t kWaveGrowth = 4;
+
 struct Plan {
     Way way;
     double direct_cost;  // estimates, nanoseconds of one core
     double f32_cost;
     double int8_cost;
     int threads;
-    std::size_t block_rows;     // rows scanned at a time: as many as stay in cache
-    std::size_t sample_stride;  // one in so many blocks is looked at beforehand, to guess cutoffs; 0: none
-    std::size_t sample_rows;    // of a sampled block
+    std::size_t block_rows;    // rows scanned at a time: as many as stay in cache
+    std::size_t first_stride;  // the first wave scans one in so many blocks, each further one kWaveGrowth times as many
 };
 
 // For tests: makes small inputs take the ways of large ones. 0 and nullopt leave the choice to the planner.
 struct PlanOverride {
     std::optional<Way> way;
     int threads = 0;
-    std::size_t sample_stride = 0;
-    std::size_t block_rows = 0;  // rounded up to what the scan needs
+    std::size_t first_stride = 0;  // rounded up to a power of four
+    std::size_t block_rows = 0;    // rounded up to what the scan needs
 };
 void override_plan(const PlanOverride& overrides);
 

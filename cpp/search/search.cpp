@@ -5,7 +5,6 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include "aigc_fast/aigc_fast.hpp"
@@ -137,42 +136,42 @@ struct ScanThreads {
     std::vector<Scorer::Scratch> scratch;
 };
 
-// Scans one in `stride` blocks of all items.
+// The blocks of all items in waves: every stride-th block first, then with stride / 4 those between them, and so on.
+struct Wave {
+    std::size_t stride;
+    bool first;
+
+    std::size_t count(std::size_t blocks) const {
+        const std::size_t upto = (blocks + stride - 1) / stride;
+        return first ? upto : upto - (upto + kWaveGrowth - 1) / kWaveGrowth;  // less those of the waves before
+    }
+    std::size_t block(std::size_t i) const { return stride * (first ? i : i + i / (kWaveGrowth - 1) + 1); }
+};
+
 template <class Scanner, class Selector>
-void scan_items(const Search& search, const QueryGroup& group, const Scanner& scanner, std::size_t block_rows,
-                std::size_t stride, ScanThreads<Scanner>& threads, Selector& selector) {
+void scan_wave(const Search& search, const QueryGroup& group, const Scanner& scanner, const Wave& wave,
+               ScanThreads<Scanner>& threads, Selector& selector) {
     const std::size_t rows = search.items.rows();
-    const std::size_t blocks = ((rows + block_rows - 1) / block_rows + stride - 1) / stride;
+    const std::size_t block_rows = search.plan.block_rows;
+    const std::size_t blocks = wave.count((rows + block_rows - 1) / block_rows);
     const std::size_t wanted = threads.workers.size() == 1 ? 1 : threads.workers.size() * kTasksPerThread;
     // Tasks are runs of blocks; where there are few blocks, each is shared out by panels of queries as well.
-    const std::size_t runs = std::min(blocks, wanted);
+    // In the first of several waves by panels above all: hits are many until a query's cutoff is known to its thread.
+    const std::size_t least_panel_runs = wave.first && wave.stride > 1 ? std::min(scanner.panels(), wanted) : 1;
+    const std::size_t runs = std::min(blocks, (wanted + least_panel_runs - 1) / least_panel_runs);
+    if (runs == 0) return;
     const std::size_t panel_runs = std::min(scanner.panels(), (wanted + runs - 1) / runs);
     parallel_for(runs * panel_runs, search.plan.threads, [&](std::size_t task, std::size_t worker) {
         const std::size_t run = task / panel_runs;
         const std::size_t panel_run = task % panel_runs;
         const std::size_t panel = scanner.panels() * panel_run / panel_runs;
         const std::size_t panel_end = scanner.panels() * (panel_run + 1) / panel_runs;
-        for (std::size_t block = blocks * run / runs; block < blocks * (run + 1) / runs; ++block) {
-            const std::size_t begin = block * stride * block_rows;
+        for (std::size_t i = blocks * run / runs; i < blocks * (run + 1) / runs; ++i) {
+            const std::size_t begin = wave.block(i) * block_rows;
             scan_block(search, group, scanner, begin, std::min(begin + block_rows, rows), panel, panel_end, worker,
                        threads.workers[worker], threads.hits[worker].data(), selector);
         }
     });
-}
-
-// Cutoffs that are probably valid and not far below the k-th score, from a sample of the items. With them the scan
-// finds few rows to look at from its first block on.
-template <class Scanner>
-std::vector<float> guess_cutoffs(const Search& search, const QueryGroup& group, const Scanner& scanner,
-                                 ScanThreads<Scanner>& threads, const TopKSelector& selector) {
-    const std::size_t stride = search.plan.sample_stride;
-    TopKSelector probe = selector.probe(stride, search.items.rows());
-    probe.begin(group, threads.workers.size());
-    scan_items(search, group, scanner, search.plan.sample_rows, stride, threads, probe);
-    std::vector<float> guesses(group.count());
-    parallel_for(group.count(), search.plan.threads,
-                 [&](std::size_t q, std::size_t worker) { guesses[q] = probe.last_score(q, threads.scratch[worker]); });
-    return guesses;
 }
 
 // Returns the queries for which a guess was too high.
@@ -181,12 +180,14 @@ std::vector<std::size_t> scan_and_score(const Search& search, const QueryGroup& 
                                         bool guess, Selector& selector) {
     const auto started = std::chrono::steady_clock::now();
     ScanThreads<Scanner> threads(scanner, static_cast<std::size_t>(search.plan.threads), search.plan.block_rows);
-    if constexpr (std::is_same_v<Selector, TopKSelector>)
-        selector.begin(group, threads.workers.size(),
-                       guess ? guess_cutoffs(search, group, scanner, threads, selector) : std::vector<float>{});
-    else
-        selector.begin(group, threads.workers.size());
-    scan_items(search, group, scanner, search.plan.block_rows, 1, threads, selector);
+    selector.begin(group, threads.workers.size(), guess);
+    const std::size_t first = guess ? search.plan.first_stride : 1;
+    for (std::size_t stride = first; stride > 0; stride /= kWaveGrowth) {
+        selector.begin_wave(1.0 / static_cast<double>(stride));
+        scan_wave(search, group, scanner, {stride, stride == first}, threads, selector);
+        if (stride == 1) break;
+        parallel_for(group.count(), search.plan.threads, [&](std::size_t q, std::size_t) { selector.end_wave(q); });
+    }
     const auto scanned = std::chrono::steady_clock::now();
     std::vector<std::uint8_t> finished(group.count());
     parallel_for(group.count(), search.plan.threads,
@@ -240,8 +241,7 @@ void run(const Search& search, Selector& selector) {
         if (begin > 0 && search.options.checkpoint) search.options.checkpoint();
         std::vector<std::size_t> indices(std::min(group_size, query_count - begin));
         std::iota(indices.begin(), indices.end(), begin);
-        const std::vector<std::size_t> again =
-            search_group(search, group_of(std::move(indices)), search.plan.sample_stride > 1, selector);
+        const std::vector<std::size_t> again = search_group(search, group_of(std::move(indices)), true, selector);
         if (!again.empty()) search_group(search, group_of(again), false, selector);
     }
 }

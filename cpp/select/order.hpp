@@ -31,6 +31,12 @@ class BestK {
         if (results_.size() == 2 * k_ + 64) keep_best();
     }
 
+    // A score below which no further result is among the k best: that of the k-th so far.
+    double cutoff() {
+        keep_best();
+        return last_kept_.score;
+    }
+
     std::vector<Scored> sorted() {
         keep_best();
         std::sort(results_.begin(), results_.end(), comes_before);
@@ -39,7 +45,7 @@ class BestK {
 
   private:
     void keep_best() {
-        if (results_.size() <= k_) return;
+        if (results_.size() < k_) return;
         const auto kth = results_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
         std::nth_element(results_.begin(), kth, results_.end(), comes_before);
         last_kept_ = *kth;

@@ -6,7 +6,7 @@
 
 namespace aigc_fast {
 
-void ThresholdSelector::begin(const QueryGroup& group, std::size_t workers) {
+void ThresholdSelector::begin(const QueryGroup& group, std::size_t workers, bool) {
     group_ = &group;
     const std::size_t count = group.count() + kCutoffPadding;
     cutoffs_.reserve(count);

@@ -23,7 +23,9 @@ class ThresholdSelector {
 
     std::size_t group_size() const { return 256; }  // hits of one group are held twice
 
-    void begin(const QueryGroup& group, std::size_t workers);
+    void begin(const QueryGroup& group, std::size_t workers, bool guess);
+    static void begin_wave(double) {}
+    static void end_wave(std::size_t) {}
     const float* cutoffs(std::size_t, std::size_t, std::size_t) const { return cutoffs_.data(); }
     void offer(std::size_t worker, std::size_t query, std::uint32_t row, Bounds bounds);
     bool finish(std::size_t query, Scorer::Scratch& scratch);  // always true: nothing was guessed

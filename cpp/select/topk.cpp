@@ -8,9 +8,9 @@ namespace aigc_fast {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr std::size_t kSpare = 64;             // room for new candidates beside the k best
-constexpr std::size_t kGroupBytes = 8u << 20;  // candidates of one thread
-constexpr std::size_t kMostQueries = 1024;     // enough to use each item block well
+constexpr std::size_t kSpare = 16;              // room for new candidates beside the k best, at first
+constexpr std::size_t kGroupBytes = 32u << 20;  // candidates of one thread
+constexpr std::size_t kMostQueries = 1024;      // enough to use each item block well
 
 template <class Candidate>
 void drop_below(Candidate* candidates, std::uint32_t& count, float cutoff) {
@@ -22,12 +22,35 @@ void drop_below(Candidate* candidates, std::uint32_t& count, float cutoff) {
 constexpr auto larger_lower = [](const auto& a, const auto& b) { return a.lower > b.lower; };
 constexpr auto smaller_lower = [](const auto& a, const auto& b) { return a.lower < b.lower; };
 
+// Guesses fail in about one of so many searches. Failures cost a scan of their own, so they must be rare.
+constexpr double kFailures = 1.0 / 4096.0;
+
+// The smallest r for which r of the best k are unlikely to lie in a sample of this fraction, so that the r-th score
+// of the sample is most probably not above the k-th score of all: the number is binomial.
+std::size_t sample_rank(std::size_t k, double fraction) {
+    const auto n = static_cast<double>(k);
+    const double odds = fraction / (1.0 - fraction);
+    double chance = n * std::log1p(-fraction);  // of exactly r, as a logarithm until it is not too small for one
+    double more = 1.0;
+    for (std::size_t r = 0; r < k; ++r) {
+        more -= std::exp(chance);
+        if (more < kFailures) return r + 1;
+        chance += std::log(odds * (n - static_cast<double>(r)) / static_cast<double>(r + 1));
+    }
+    return k;
+}
+
+// An estimate's error is at most its bound (Cauchy-Schwarz), but for rounding errors without a pattern only a part of
+// about 1 / sqrt(dim) of it: four standard deviations.
+float probable_part(std::size_t dim) { return std::min(1.0f, 4.0f / std::sqrt(static_cast<float>(dim))); }
+
 }  // namespace
 
 TopKSelector::TopKSelector(std::size_t k, const ResultFilter& filter, const Scorer& scorer, std::size_t item_count,
                            Output output)
     : k_(k),
-      capacity_(std::min(2 * k + kSpare, std::max<std::size_t>(item_count, 1))),
+      capacity_(std::min(8 * k + 32 * kSpare, std::max<std::size_t>(item_count, 1))),
+      rank_(k),
       filter_(filter),
       scorer_(scorer),
       output_(output) {}
@@ -36,14 +59,16 @@ std::size_t TopKSelector::group_size() const {
     return std::clamp<std::size_t>(kGroupBytes / (capacity_ * sizeof(Candidate)), 1, kMostQueries);
 }
 
-void TopKSelector::begin(const QueryGroup& group, std::size_t workers, const std::vector<float>& guesses) {
+void TopKSelector::begin(const QueryGroup& group, std::size_t workers, bool guess) {
     group_ = &group;
-    guesses_ = guesses;
+    guessing_ = guess;
+    certainty_ = probable_part(group.dim());
     workers_.resize(workers);
     const std::size_t count = group.count() + kCutoffPadding;
     for (Worker& worker : workers_) {
         worker.cutoffs.reserve(count);
         worker.counts.reserve(count);
+        worker.limits.reserve(count);
         worker.candidates.reserve(group.count() * capacity_);
         std::fill_n(worker.counts.data(), count, 0u);
         std::fill_n(worker.cutoffs.data(), count, kInfinity);  // invalid and padding queries: nothing
@@ -51,8 +76,24 @@ void TopKSelector::begin(const QueryGroup& group, std::size_t workers, const std
             if (group.valid(q)) worker.cutoffs[q] = group.at_least(q, filter_.threshold(group.index(q)));
     }
     shared_cutoffs_ = std::vector<std::atomic<float>>(group.count());
-    for (std::size_t q = 0; q < group.count(); ++q)
-        shared_cutoffs_[q].store(guesses.empty() ? -kInfinity : guesses[q], std::memory_order_relaxed);
+    for (auto& cutoff : shared_cutoffs_) cutoff.store(-kInfinity, std::memory_order_relaxed);
+}
+
+void TopKSelector::begin_wave(double fraction) {
+    rank_ = fraction < 1.0 ? sample_rank(k_, fraction) : k_;
+    const auto limit = static_cast<std::uint32_t>(std::min(capacity_, 2 * rank_ + kSpare));
+    for (Worker& worker : workers_) std::fill_n(worker.limits.data(), group_->count(), limit);
+}
+
+void TopKSelector::end_wave(std::size_t query) {
+    std::vector<Candidate> candidates = merged(query);
+    if (candidates.size() < rank_) return;
+    const auto last = candidates.begin() + static_cast<std::ptrdiff_t>(rank_ - 1);
+    std::nth_element(candidates.begin(), last, candidates.end(), larger_lower);
+    for (Worker& worker : workers_) {
+        raise_cutoff(worker, query, last->lower);
+        drop_below(worker.candidates.data() + query * capacity_, worker.counts[query], worker.cutoffs[query]);
+    }
 }
 
 void TopKSelector::offer(std::size_t worker_index, std::size_t query, std::uint32_t row, Bounds bounds) {
@@ -65,8 +106,9 @@ void TopKSelector::offer(std::size_t worker_index, std::size_t query, std::uint3
         // Perhaps on an earlier page: it must not push others out.
         if (upper >= group_->at_least(query, page_end)) lower = -kInfinity;
     }
+    if (guessing_ && lower > -kInfinity) lower = 0.5f * (lower + upper) - certainty_ * 0.5f * (upper - lower);
     std::uint32_t& count = worker.counts[query];
-    if (count == capacity_) {
+    if (count >= worker.limits[query]) {
         compact(worker, query);
         if (!(upper >= worker.cutoffs[query])) return;
     }
@@ -76,18 +118,33 @@ void TopKSelector::offer(std::size_t worker_index, std::size_t query, std::uint3
 void TopKSelector::compact(Worker& worker, std::size_t query) {
     Candidate* candidates = worker.candidates.data() + query * capacity_;
     std::uint32_t& count = worker.counts[query];
-    std::nth_element(candidates, candidates + (k_ - 1), candidates + count, larger_lower);
+    std::uint32_t& limit = worker.limits[query];
+    const auto room_made = [&] { return count <= limit - (limit - std::min<std::size_t>(rank_, limit)) / 2; };
+    if (count >= rank_) {
+        std::nth_element(candidates, candidates + (rank_ - 1), candidates + count, larger_lower);
+        raise_cutoff(worker, query, candidates[rank_ - 1].lower);
+    }
+    drop_below(candidates, count, worker.cutoffs[query]);
+    // Less than half of the spare room came free: compacting again and again would cost more than larger buffers, and
+    // in the end more than scoring.
+    if (room_made()) return;
+    if (count < capacity_) {
+        limit = static_cast<std::uint32_t>(std::min<std::size_t>(capacity_, 2 * std::size_t{count}));
+        return;
+    }
     // Exact scores of the k most promising candidates give a much better cutoff than their lower bounds.
-    if (score_in_place(query, candidates, k_, worker.row))
+    if (count > k_) std::nth_element(candidates, candidates + (k_ - 1), candidates + count, larger_lower);
+    if (count >= k_ && score_in_place(query, candidates, k_, worker.row))
         raise_cutoff(worker, query, std::min_element(candidates, candidates + k_, smaller_lower)->lower);
     drop_below(candidates, count, worker.cutoffs[query]);
-    // Less than half of the spare room came free: compacting again and again would cost more than scoring.
-    if (count <= capacity_ - (capacity_ - k_) / 2) return;
+    if (room_made()) return;
     score_in_place(query, candidates, count, worker.row);
     drop_below(candidates, count, worker.cutoffs[query]);
     if (count < k_) return;
     // Only now can ties be told apart by id, which bounds cannot do: k candidates are enough.
-    const std::vector<Scored> best = score(query, candidates, count, worker.row).sorted();
+    BestK order(k_);
+    score(query, candidates, count, worker.row, order);
+    const std::vector<Scored> best = order.sorted();
     count = static_cast<std::uint32_t>(best.size());
     for (std::uint32_t i = 0; i < count; ++i) candidates[i] = scored_candidate(query, best[i]);
     if (count == k_) raise_cutoff(worker, query, candidates[k_ - 1].lower);
@@ -131,16 +188,14 @@ const float* TopKSelector::cutoffs(std::size_t worker_index, std::size_t begin, 
     return worker.cutoffs.data();
 }
 
-BestK TopKSelector::score(std::size_t query, const Candidate* candidates, std::size_t count,
-                          Scorer::Scratch& row) const {
-    BestK best(k_);
+void TopKSelector::score(std::size_t query, const Candidate* candidates, std::size_t count, Scorer::Scratch& row,
+                         BestK& best) const {
     const auto add = [&](const Scored& result) {
         if (filter_.score_allowed(group_->index(query), result)) best.add(result);
     };
     ScoreQueue queue(scorer_, group_->row(query), group_->norm(query), row);
     for (std::size_t i = 0; i < count; ++i) queue.push(candidates[i].row, add);
     queue.flush(add);
-    return best;
 }
 
 std::vector<TopKSelector::Candidate> TopKSelector::merged(std::size_t query) const {
@@ -154,38 +209,26 @@ std::vector<TopKSelector::Candidate> TopKSelector::merged(std::size_t query) con
 
 bool TopKSelector::finish(std::size_t query, Scorer::Scratch& scratch) {
     std::vector<Candidate> candidates = merged(query);
-    float cutoff = shared_cutoffs_[query].load(std::memory_order_relaxed);
-    if (candidates.size() > k_) {
-        const auto kth = candidates.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
-        std::nth_element(candidates.begin(), kth, candidates.end(), larger_lower);
-        cutoff = std::max(cutoff, kth->lower);
-    }
     auto count = static_cast<std::uint32_t>(candidates.size());
-    drop_below(candidates.data(), count, cutoff);
-    std::vector<Scored> best = score(query, candidates.data(), count, scratch).sorted();
+    const float guess = shared_cutoffs_[query].load(std::memory_order_relaxed);
+    drop_below(candidates.data(), count, guess);
+    BestK best(k_);
+    std::size_t first = 0;
+    if (count > k_) {
+        // The k most promising first: the last of their scores rules out most of the others.
+        std::nth_element(candidates.data(), candidates.data() + k_, candidates.data() + count, larger_lower);
+        first = k_;
+        score(query, candidates.data(), first, scratch, best);
+        count -= static_cast<std::uint32_t>(first);
+        drop_below(candidates.data() + first, count, group_->at_least(query, best.cutoff()));
+    }
+    score(query, candidates.data() + first, count, scratch, best);
+    const std::vector<Scored> results = best.sorted();
     // What the guess ruled out lies below it; so the results are right if the last of them does not.
-    const bool guessed = !guesses_.empty() && guesses_[query] > -kInfinity && group_->valid(query);
-    if (guessed && (best.size() < k_ || group_->at_least(query, best.back().score) < guesses_[query])) return false;
-    write(group_->index(query), best);
+    const bool all_seen = results.size() == k_ && group_->at_least(query, results.back().score) >= guess;
+    if (guessing_ && guess > -kInfinity && !all_seen) return false;
+    write(group_->index(query), results);
     return true;
-}
-
-TopKSelector TopKSelector::probe(std::size_t stride, std::size_t item_count) const {
-    // As many of the sample as will, but for one case in some hundreds, stand for at least k of all: the expected
-    // number, and three standard deviations (of a Poisson count) more.
-    const double expected = static_cast<double>(k_) / static_cast<double>(stride);
-    const auto rank = static_cast<std::size_t>(std::ceil(expected + 3.0 * std::sqrt(expected) + 2.0));
-    return {rank, filter_, scorer_, item_count, {}};
-}
-
-float TopKSelector::last_score(std::size_t query, Scorer::Scratch& scratch) {
-    std::vector<Candidate> candidates = merged(query);
-    if (candidates.size() < k_) return -kInfinity;
-    std::nth_element(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(k_ - 1), candidates.end(),
-                     larger_lower);
-    candidates.resize(k_);
-    if (!score_in_place(query, candidates.data(), k_, scratch)) return -kInfinity;
-    return std::min_element(candidates.begin(), candidates.end(), smaller_lower)->lower;
 }
 
 void TopKSelector::write(std::size_t query_index, const std::vector<Scored>& scored) const {

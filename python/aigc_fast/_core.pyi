@@ -134,7 +134,7 @@ def override_plan(
     way: str | None = None,
     threads: typing.SupportsInt | typing.SupportsIndex = 0,
     block_rows: typing.SupportsInt | typing.SupportsIndex = 0,
-    sample_stride: typing.SupportsInt | typing.SupportsIndex = 0,
+    first_stride: typing.SupportsInt | typing.SupportsIndex = 0,
 ) -> None:
     """
     For tests: make small inputs take the ways of large ones ('direct', 'f32', 'int8'); without arguments, let the planner choose again.

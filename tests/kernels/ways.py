@@ -20,7 +20,7 @@ class Way(NamedTuple):
     path: str | None  # one of PATHS; None: the planner's choice
     threads: int = 0
     block_rows: int = 0
-    sample_stride: int = 0  # one in so many blocks is looked at beforehand, to guess cutoffs
+    first_stride: int = 0  # the first wave scans one in so many blocks, so that cutoffs are guessed
 
     def __str__(self) -> str:
         options = [f"{name}{value}" for name, value in zip("tbs", self[2:], strict=True) if value]
@@ -41,10 +41,10 @@ def taking(way: Way) -> Iterator[None]:
         _core.set_isa(before)
 
 
-def all_ways(threads: int, block_rows: int, sample_stride: int = 0) -> list[Way]:
+def all_ways(threads: int, block_rows: int, first_stride: int = 0) -> list[Way]:
     """Every path on every instruction set."""
     return [
-        Way(isa, path, threads) if path == "direct" else Way(isa, path, threads, block_rows, sample_stride)
+        Way(isa, path, threads) if path == "direct" else Way(isa, path, threads, block_rows, first_stride)
         for isa in ISAS
         for path in PATHS
     ]
