@@ -19,11 +19,16 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
-    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    try:
+        module = importlib.import_module(name)
+    except aigc_fast.MissingExtraError as missing:
+        pytest.skip(str(missing))
+    result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.failed == 0
 
 
 def test_there_are_examples():
     finder = doctest.DocTestFinder()
-    count = sum(len(test.examples) for name in MODULES for test in finder.find(importlib.import_module(name)))
+    own = [name for name in MODULES if ".adapters" not in name]
+    count = sum(len(test.examples) for name in own for test in finder.find(importlib.import_module(name)))
     assert count >= 20

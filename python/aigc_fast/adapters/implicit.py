@@ -1,0 +1,89 @@
+"""``recommend`` and ``similar_items`` in the shape of implicit's factorization models, by exact search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aigc_fast.similarity import cosine_topk
+
+Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+
+class AigcFactors:
+    """Answer for a fitted model that has ``user_factors`` and ``item_factors``.
+
+    Parameters
+    ----------
+    model
+        For instance ``implicit.als.AlternatingLeastSquares``, fitted on the CPU. Its factors are searched in place.
+    num_threads
+        0 or None: all.
+
+    Notes
+    -----
+    Where implicit fills up short lists with filtered items and a score of −3.4e38, these have id −1 and score −inf.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> model = SimpleNamespace(user_factors=np.eye(2, dtype=np.float32), item_factors=np.ones((3, 2), np.float32))
+    >>> ids, scores = AigcFactors(model).recommend(0, None, N=2, filter_already_liked_items=False)
+    >>> ids.tolist(), scores.tolist()
+    ([0, 1], [1.0, 1.0])
+    """
+
+    def __init__(self, model: Any, num_threads: int = 0) -> None:
+        self.user_factors = np.asarray(model.user_factors)
+        self.item_factors = np.asarray(model.item_factors)
+        self.num_threads = num_threads or None
+
+    def recommend(
+        self,
+        userid: int | npt.ArrayLike,
+        user_items: Any,
+        N: int = 10,
+        filter_already_liked_items: bool = True,
+        filter_items: npt.ArrayLike | None = None,
+        items: npt.ArrayLike | None = None,
+    ) -> Found:
+        """Best items by the inner product of factors.
+
+        Parameters
+        ----------
+        userid : int or (m,) ints
+        user_items : (m, n_items) CSR
+            What each of these users has; only used with ``filter_already_liked_items``.
+        N, filter_already_liked_items, filter_items, items
+            As in implicit: length, whether to leave out what the user has, ids to leave out, the only ids to return.
+
+        Returns
+        -------
+        ids, scores
+            (m, N), or (N,) for one user.
+        """
+        users = np.atleast_1d(np.asarray(userid, np.int64))
+        if filter_items is not None and items is not None:
+            raise ValueError("filter_items and items must not both be given")
+        allow = items
+        if filter_items is not None:
+            allow = np.ones(len(self.item_factors), np.bool_)
+            allow[np.asarray(filter_items, np.int64)] = False
+        top = cosine_topk(
+            self.user_factors[users],
+            self.item_factors,
+            N,
+            exclude=user_items if filter_already_liked_items else None,
+            allow=allow,
+            metric="inner_product",
+            num_threads=self.num_threads,
+        )
+        return (top.ids[0], top.scores[0]) if np.isscalar(userid) else (top.ids, top.scores)
+
+    def similar_items(self, itemid: int | npt.ArrayLike, N: int = 10) -> Found:
+        """Items by the cosine of factors, as implicit with the item itself among them."""
+        rows = self.item_factors[np.atleast_1d(np.asarray(itemid, np.int64))]
+        top = cosine_topk(rows, self.item_factors, N, num_threads=self.num_threads)
+        return (top.ids[0], top.scores[0]) if np.isscalar(itemid) else (top.ids, top.scores)
