@@ -6,7 +6,7 @@ chosen so far and λ the trade-off, the next item is the one with the largest
 
 - MMR: λ·r_i − (1 − λ)·max_{j ∈ S} v_i·v_j  (maximal marginal relevance: Carbonell and Goldstein, SIGIR 1998);
 - DPP: λ·r_i + (1 − λ)·(log det K_{S ∪ i} − log det K_S) with K_ij = (1 + v_i·v_j) / 2 (the greedy
-  determinantal point process of Chen, Zhang and Zhou, NeurIPS 2018, equations 10 and 18: the determinant is kept by one
+  determinantal point process of Chen, Zhang and Zhou, NeurIPS 2018: the determinant is kept by one
   row of a Cholesky factor a step, and λ is their θ).
 
 Of equal values the candidate that ranked first is taken, so λ = 1 gives the candidates' own order.
