@@ -16,9 +16,12 @@ struct Scored {
     std::uint32_t row;  // where the item is; equal to id where rows have no ids of their own
 };
 
-inline bool comes_before(const Scored& a, const Scored& b) {
+// An object, not a function, so that sorting algorithms take it inline.
+inline constexpr auto comes_before = [](const Scored& a, const Scored& b) {
     return a.score > b.score || (a.score == b.score && a.id < b.id);
-}
+};
+
+void sort_results(std::vector<Scored>& results);
 
 // The k first of any number of results, in room for about twice as many.
 class BestK {
@@ -39,7 +42,7 @@ class BestK {
 
     std::vector<Scored> sorted() {
         keep_best();
-        std::sort(results_.begin(), results_.end(), comes_before);
+        sort_results(results_);
         return std::move(results_);
     }
 
@@ -63,7 +66,7 @@ class All {
     void add(const Scored& result) { results_.push_back(result); }
 
     std::vector<Scored> sorted() {
-        std::sort(results_.begin(), results_.end(), comes_before);
+        sort_results(results_);
         return std::move(results_);
     }
 

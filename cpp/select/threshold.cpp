@@ -5,6 +5,11 @@
 #include <utility>
 
 namespace aigc_fast {
+namespace {
+
+constexpr std::size_t kWaiting = 64;  // enough to have several rows on their way from memory
+
+}  // namespace
 
 void ThresholdSelector::begin(const QueryGroup& group, std::size_t workers, bool) {
     group_ = &group;
@@ -14,19 +19,32 @@ void ThresholdSelector::begin(const QueryGroup& group, std::size_t workers, bool
     for (std::size_t q = 0; q < group.count(); ++q)
         if (group.valid(q)) cutoffs_[q] = group.at_least(q, filter_.threshold(group.index(q)));
     workers_.resize(workers);
-    for (Worker& worker : workers_) worker.hits.resize(group.count());
+    for (Worker& worker : workers_) {
+        worker.waiting.resize(group.count());
+        worker.hits.resize(group.count());
+    }
 }
 
 void ThresholdSelector::offer(std::size_t worker_index, std::size_t query, std::uint32_t row, Bounds) {
     Worker& worker = workers_[worker_index];
-    Scored result{0.0, scorer_.id(row), row};
-    scorer_(&row, 1, group_->row(query), group_->norm(query), worker.row, &result.score);
-    if (filter_.score_allowed(group_->index(query), result)) worker.hits[query].push_back(result);
+    worker.waiting[query].push_back(row);
+    if (worker.waiting[query].size() == kWaiting) score_waiting(worker, query, worker.row);
 }
 
-bool ThresholdSelector::finish(std::size_t query, Scorer::Scratch&) {
+void ThresholdSelector::score_waiting(Worker& worker, std::size_t query, Scorer::Scratch& row) const {
+    const auto add = [&](const Scored& result) {
+        if (filter_.score_allowed(group_->index(query), result)) worker.hits[query].push_back(result);
+    };
+    ScoreQueue queue(scorer_, group_->row(query), group_->norm(query), row);
+    for (const std::uint32_t item : worker.waiting[query]) queue.push(item, add);
+    queue.flush(add);
+    worker.waiting[query].clear();
+}
+
+bool ThresholdSelector::finish(std::size_t query, Scorer::Scratch& scratch) {
     All results;
     for (Worker& worker : workers_) {
+        score_waiting(worker, query, scratch);
         for (const Scored& hit : worker.hits[query]) results.add(hit);
         worker.hits[query] = {};
     }

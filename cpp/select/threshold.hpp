@@ -1,5 +1,5 @@
 // Threshold selection: every item whose score reaches the query's threshold. Each hit needs its canonical score all
-// the same, so it is scored at once, while its row is in cache.
+// the same, so hits are scored while the scan goes on, several of a query at a time.
 #pragma once
 
 #include <cstddef>
@@ -36,9 +36,12 @@ class ThresholdSelector {
 
   private:
     struct Worker {
-        std::vector<std::vector<Scored>> hits;  // a query each
+        std::vector<std::vector<std::uint32_t>> waiting;  // for their scores; a query each
+        std::vector<std::vector<Scored>> hits;
         Scorer::Scratch row;
     };
+
+    void score_waiting(Worker& worker, std::size_t query, Scorer::Scratch& row) const;
 
     const ResultFilter& filter_;
     const Scorer& scorer_;

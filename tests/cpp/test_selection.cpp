@@ -251,6 +251,30 @@ void best_k_equals_sorting(std::mt19937_64& random) {
     }
 }
 
+void many_results_are_sorted_like_few(std::mt19937_64& random) {
+    for (const std::size_t count : {0, 1, 256, 257, 5000}) {
+        All all;
+        std::vector<Scored> expected;
+        for (std::size_t i = 0; i < count; ++i) {
+            const double values[] = {
+                0.0,
+                -0.0,
+                1e-310,
+                -1e-310,
+                static_cast<double>(random() % 1000) - 500.0,
+                std::ldexp(static_cast<double>(random()) - 0x1p63, -static_cast<int>(random() % 99)),
+                -std::numeric_limits<double>::infinity()};
+            expected.push_back({values[random() % 7], static_cast<std::int64_t>((i * 7919) % 5003), 0});
+            all.add(expected.back());
+        }
+        std::sort(expected.begin(), expected.end(), comes_before);
+        const std::vector<Scored> found = all.sorted();
+        CHECK(found.size() == count);
+        for (std::size_t i = 0; i < found.size(); ++i)
+            CHECK(found[i].score == expected[i].score && found[i].id == expected[i].id);
+    }
+}
+
 }  // namespace
 
 int main() {
@@ -259,5 +283,6 @@ int main() {
     guesses_are_verified(random);
     threshold_equals_sorting(random);
     best_k_equals_sorting(random);
+    many_results_are_sorted_like_few(random);
     return test::result();
 }
