@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "aigc_fast/aigc_fast.hpp"
 
@@ -25,6 +27,14 @@ Metric as_metric(const std::string& name);
 template <class Array>
 const typename Array::value_type* data_or_null(const std::optional<Array>& array) {
     return array ? array->data() : nullptr;
+}
+
+// The vector's memory as an array, without a copy.
+template <class T>
+py::array_t<T, py::array::c_style> adopt(std::vector<T>&& values) {
+    auto* owner = new std::vector<T>(std::move(values));
+    const py::capsule free(owner, [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
+    return py::array_t<T, py::array::c_style>(static_cast<py::ssize_t>(owner->size()), owner->data(), free);
 }
 
 }  // namespace aigc_fast::bindings

@@ -6,6 +6,7 @@ void register_runtime(pybind11::module_& module);
 void register_dense(pybind11::module_& module);
 void register_items(pybind11::module_& module);
 void register_search(pybind11::module_& module);
+void register_sparse(pybind11::module_& module);
 }  // namespace aigc_fast::bindings
 
 PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
@@ -14,4 +15,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     aigc_fast::bindings::register_dense(module);
     aigc_fast::bindings::register_items(module);
     aigc_fast::bindings::register_search(module);
+    aigc_fast::bindings::register_sparse(module);
 }

@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "bindings/arrays.hpp"
 #include "bindings/item_set.hpp"
@@ -58,14 +57,6 @@ void bind_topk(const py::array& queries, const ItemSet& items, std::size_t k,
     std::int64_t* counts_data = counts.mutable_data();
     const py::gil_scoped_release release;
     topk(query_matrix, items.matrix(), k, bounds, options, scores_data, ids_data, counts_data);
-}
-
-// The vector's memory as an array, without a copy.
-template <class T>
-py::array_t<T, py::array::c_style> adopt(std::vector<T>&& values) {
-    auto* owner = new std::vector<T>(std::move(values));
-    const py::capsule free(owner, [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
-    return py::array_t<T, py::array::c_style>(static_cast<py::ssize_t>(owner->size()), owner->data(), free);
 }
 
 py::typing::Tuple<Int64Array, Int64Array, Float64Array> bind_threshold(

@@ -14,11 +14,17 @@ namespace {
 // Best first. A new instruction set is one line here and one file a kernel.
 constexpr Kernels kAll[] = {
 #if defined(__x86_64__)
-    {"avx512_vnni", kAvx512 | kAvx512Vnni, &score_avx512, &f32_scan_avx512, &int8_scan_avx512_vnni, {.008, .0023, .3}},
-    {"avx512", kAvx512, &score_avx512, &f32_scan_avx512, &int8_scan_avx512, {.008, .0085, .3}},
-    {"avx2", kAvx2Fma, &score_avx2, &f32_scan_avx2, &int8_scan_avx2, {.015, .015, .4}},
+    {"avx512_vnni",
+     kAvx512 | kAvx512Vnni,
+     &score_avx512,
+     &f32_scan_avx512,
+     &int8_scan_avx512_vnni,
+     &sparse_avx512,
+     {.008, .0023, .3}},
+    {"avx512", kAvx512, &score_avx512, &f32_scan_avx512, &int8_scan_avx512, &sparse_avx512, {.008, .0085, .3}},
+    {"avx2", kAvx2Fma, &score_avx2, &f32_scan_avx2, &int8_scan_avx2, &sparse_avx2, {.015, .015, .4}},
 #endif
-    {"scalar", kBaseline, &score_scalar, &f32_scan_scalar, &int8_scan_scalar, {.3, .5, 3.}},
+    {"scalar", kBaseline, &score_scalar, &f32_scan_scalar, &int8_scan_scalar, &sparse_scalar, {.3, .5, 3.}},
 };
 
 bool supported(const Kernels& kernels) {

@@ -5,6 +5,7 @@
 #include "scan/f32.hpp"
 #include "scan/int8.hpp"
 #include "score/kernels.hpp"
+#include "sparse/kernels.hpp"
 
 namespace aigc_fast {
 
@@ -21,6 +22,7 @@ struct Kernels {
     const ScoreKernels* score;
     const F32ScanKernels* f32;
     const Int8ScanKernels* int8;
+    const SparseKernels* sparse;
     KernelCosts costs;
 };
 

@@ -22,6 +22,7 @@ from aigc_fast.similarity import (
     cosine_topk,
     normalize,
 )
+from aigc_fast.sparse import sparse_cosine_topk
 
 __all__ = [
     "CosineIndex",
@@ -38,6 +39,7 @@ __all__ = [
     "knn_graph",
     "normalize",
     "set_num_threads",
+    "sparse_cosine_topk",
 ]
 
 _SUBPACKAGES = ("data", "gan", "recommender")

@@ -14,14 +14,17 @@ __all__: list[str] = [
     "ItemSet",
     "MAX_CODED_COLUMNS",
     "SearchReport",
+    "SparseRows",
     "available_isas",
     "get_num_threads",
     "isa",
     "normalize",
     "override_plan",
+    "override_sparse_plan",
     "set_isa",
     "set_num_threads",
     "similarity",
+    "sparse_topk",
     "threshold",
     "topk",
 ]
@@ -105,6 +108,18 @@ class SearchReport:
     @property
     def way(self) -> str: ...
 
+class SparseRows:
+    """
+    The arrays of a CSR matrix.
+    """
+    def __init__(
+        self,
+        indptr: numpy.ndarray,
+        columns: numpy.ndarray,
+        values: numpy.ndarray,
+        cols: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+
 def available_isas() -> list[str]:
     """
     The instruction sets that this machine and build have, best first.
@@ -140,6 +155,16 @@ def override_plan(
     For tests: make small inputs take the ways of large ones ('direct', 'f32', 'int8'); without arguments, let the planner choose again.
     """
 
+def override_sparse_plan(
+    way: typing.SupportsInt | typing.SupportsIndex = 0,
+    no_integers: bool = False,
+    block_rows: typing.SupportsInt | typing.SupportsIndex = 0,
+    dense_share: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+) -> None:
+    """
+    For tests: make small inputs take the ways of large ones (1: touched rows, 2: scans); without arguments, let the planner choose again.
+    """
+
 def set_isa(name: str) -> None:
     """
     Use another instruction set from the next call on (for tests and comparisons).
@@ -159,6 +184,21 @@ def similarity(
 ) -> None:
     """
     Write all canonical scores into out.
+    """
+
+def sparse_topk(
+    queries: SparseRows,
+    items: SparseRows,
+    k: typing.SupportsInt | typing.SupportsIndex,
+    thresholds: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
+    metric: str,
+    shrink: typing.SupportsFloat | typing.SupportsIndex,
+    min_overlap: typing.SupportsInt | typing.SupportsIndex,
+    exclude_self: bool,
+    num_threads: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    The best k items of each query among those that share columns with it: (indptr, ids, float64 scores).
     """
 
 def threshold(

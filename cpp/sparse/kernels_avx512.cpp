@@ -1,0 +1,5 @@
+#include "sparse/kernels_impl.hpp"
+
+namespace aigc_fast {
+const SparseKernels sparse_avx512 = kSparseKernels;
+}
