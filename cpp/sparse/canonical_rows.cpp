@@ -10,7 +10,7 @@
 namespace aigc_fast {
 namespace {
 
-constexpr std::size_t kRowsPerTask = 1024;
+constexpr std::size_t kRowsPerTask = 64;
 
 // The exponent of the last bit that is set: x is a multiple of 2^last_bit(x) and of no larger power of two.
 int last_bit(double x) {
