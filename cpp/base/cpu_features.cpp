@@ -1,6 +1,9 @@
 #include "base/cpu_features.hpp"
 
 #include <sched.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -46,6 +49,9 @@ unsigned cpu_features() {
         __builtin_cpu_supports("avx512vl"))
         features |= kAvx512;
     if (__builtin_cpu_supports("avx512vnni")) features |= kAvx512Vnni;
+    // Not every compiler knows this one by name.
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1u) != 0) features |= kAvxVnni;
 #endif
     return features;
 }

@@ -8,6 +8,7 @@ enum CpuFeature : unsigned {
     kAvx2Fma = 1u << 0,
     kAvx512 = 1u << 1,  // F, BW, DQ, VL together
     kAvx512Vnni = 1u << 2,
+    kAvxVnni = 1u << 3,
 };
 
 unsigned cpu_features();

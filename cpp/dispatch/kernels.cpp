@@ -22,6 +22,15 @@ constexpr Kernels kAll[] = {
      &sparse_avx512,
      {.008, .0023, .3}},
     {"avx512", kAvx512, &score_avx512, &f32_scan_avx512, &int8_scan_avx512, &sparse_avx512, {.008, .0085, .3}},
+#if defined(AIGC_FAST_AVX_VNNI)
+    {"avx_vnni",
+     kAvx2Fma | kAvxVnni,
+     &score_avx2,
+     &f32_scan_avx2,
+     &int8_scan_avx_vnni,
+     &sparse_avx2,
+     {.015, .0047, .4}},
+#endif
     {"avx2", kAvx2Fma, &score_avx2, &f32_scan_avx2, &int8_scan_avx2, &sparse_avx2, {.015, .015, .4}},
 #endif
     {"scalar", kBaseline, &score_scalar, &f32_scan_scalar, &int8_scan_scalar, &sparse_scalar, {.3, .5, 3.}},

@@ -75,6 +75,7 @@ struct Int8ScanKernels {
 
 extern const Int8ScanKernels int8_scan_scalar;
 extern const Int8ScanKernels int8_scan_avx2;
+extern const Int8ScanKernels int8_scan_avx_vnni;
 extern const Int8ScanKernels int8_scan_avx512;
 extern const Int8ScanKernels int8_scan_avx512_vnni;
 
