@@ -1,0 +1,115 @@
+// What the host and the kernels share: plain structures, passed to kernels by value. Pointers are device addresses.
+// Nothing is included, so that nvcc, NVRTC and the host compiler all read this file.
+#pragma once
+
+namespace aigc_fast {
+namespace cuda {
+
+enum Metric : int { kCosine, kInnerProduct, kPearson };
+
+// A matrix in device memory, its strides in elements.
+struct Rows {
+    const void* data;
+    long long row_stride;
+    long long column_stride;
+    unsigned rows;
+    unsigned dim;
+};
+
+// Queries are searched in panels, transposed so that a block of threads copies its part as it lies in memory.
+constexpr unsigned kLanes = 8;         // of the canonical score
+constexpr unsigned kStepColumns = 16;  // columns that the scan takes at a time
+constexpr unsigned kThreads = 256;     // of every kernel's blocks
+constexpr unsigned kTileRows = 128;    // items of one tile of the scan
+constexpr unsigned kFewQueries = 8;    // queries of a tile of the scan for few queries
+constexpr unsigned kManyQueries = 64;  // and for many
+
+#ifdef __CUDACC__
+__host__ __device__
+#endif
+    constexpr unsigned round_up(unsigned value, unsigned multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+// A query as the canonical score and the scan see it.
+struct QueryInfo {
+    double norm;
+    double unit;    // score = unit * the scan's estimate
+    float epsilon;  // |estimate - score / unit| <= epsilon * slack of the item
+    int finite;     // no NaN, no infinity
+};
+
+// What the scan knows of an item.
+struct Measure {
+    float scale;
+    float slack;
+};
+
+// One list of item ids a query, ascending; indptr == nullptr: no lists.
+struct IdLists {
+    const long long* indptr;
+    const long long* ids;
+};
+
+// Which results a query may get.
+struct Filter {
+    IdLists exclude;
+    IdLists allow;
+    const unsigned char* allowed;  // a flag an item, for all queries; nullptr: all
+    const double* thresholds;      // one a query; nullptr: none
+    const double* after_scores;    // a page begins after (score, id); nullptr: no pages
+    const long long* after_ids;
+};
+
+// What becomes of an item that a query may get.
+enum Mode : int {
+    kKeep,   // top-K: added to the query's candidates
+    kCount,  // threshold, first pass: counted
+    kFill,   // threshold, second pass: written to its place in the result
+};
+
+// A group of queries against all items.
+struct Search {
+    Rows items;
+    Metric metric;
+    int as_f64;        // scores are float64, else rounded to float32
+    unsigned queries;  // of this group
+    unsigned panel;    // queries of a tile: kFewQueries or kManyQueries
+    Mode mode;
+
+    // One entry a query.
+    double* values;  // [queries][round_up(dim, kLanes)]: canonical rows, filled up with zeros
+    float* vectors;  // [panels][round_up(dim, kStepColumns)][panel]: unit vectors, filled up with zeros
+    QueryInfo* info;
+    float* cutoffs;     // the scan passes over what is certainly below; padded to whole panels
+    Measure* measures;  // one an item
+
+    Filter filter;
+
+    // Items are scanned tile by tile in the order (position * tile_step) mod tiles, which is a sample of them from its
+    // beginning on; tile_step and tiles have no common divisor.
+    unsigned tiles;
+    unsigned tile_step;
+
+    // Top-K: `capacity` slots a query, the `kept` best first and in order. The last of k kept ones is what a result
+    // must precede. `counts` may exceed `capacity`: then candidates were lost, and settle() does that wave again.
+    unsigned k;
+    unsigned capacity;
+    double* scores;
+    unsigned* rows;
+    unsigned* kept;
+    unsigned* counts;  // also of the hits of a threshold search
+    // Threshold: where the hits of this group's queries go.
+    const long long* indptr;
+    void* hit_scores;
+    long long* hit_ids;
+};
+
+// Positions [begin, end) of tiles.
+struct Wave {
+    unsigned begin;
+    unsigned end;
+};
+
+}  // namespace cuda
+}  // namespace aigc_fast
