@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import aigc_fast
-from benchmarks import datasets, exact, hard_data, isas, peers, plots, report, rivals, summary, thresholds, timing
+from benchmarks import datasets, exact, hard_data, isas, peers, plots, prdc, report, rivals, summary, thresholds, timing
 from benchmarks.results import Results, read
 
 HERE = Path(__file__).parent
@@ -195,3 +195,9 @@ def test_ann_benchmarks_module(algorithm):
     assert [len(ids) for ids in found.get_batch_results()] == [500] * 4
     with pytest.raises(NotImplementedError, match="angular"):
         algorithm("euclidean")
+
+
+def test_prdc_agrees_with_the_package(monkeypatch, capsys):
+    pytest.importorskip("prdc", reason="the package prdc is not installed")
+    run(prdc, monkeypatch, "--check", "--rounds", 1)
+    assert "2,000 x 2,000 x 64: aigc_fast" in capsys.readouterr().out

@@ -110,6 +110,7 @@ def test_figures(result):
         "differences",
         "losses",
         "quality",
+        "prdc",
         "energy",
         "map",
         "hit_rate",

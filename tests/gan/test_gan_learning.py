@@ -60,7 +60,10 @@ def test_the_curves_tell_of_the_learning(trained):
     first, last = zip(*curves.values(), strict=True)
     at_first, at_last = dict(zip(curves, first, strict=True)), dict(zip(curves, last, strict=True))
     assert at_last["energy_score"] < at_first["energy_score"] - 0.1
-    assert at_last["coverage"] > 0.93 > at_first["coverage"]
+    assert at_last["nearest_generated"] > 0.93 > at_first["nearest_generated"]
+    assert at_last["frechet"] < at_first["frechet"] / 4
+    assert at_last["mmd"] < at_first["mmd"] / 4
+    assert at_last["precision"] > at_first["precision"]
     # What the pairwise cosine of draws for one condition should be, from the shares and the scatter.
     scatter = (real @ CENTRES.T).max(axis=1).mean() ** 2
     assert at_last["pairwise_cosine"] == pytest.approx((SHARES**2).sum(axis=1).mean() * scatter, abs=0.06)

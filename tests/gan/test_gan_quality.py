@@ -2,8 +2,19 @@ import math
 
 import numpy as np
 import pytest
+from scipy import linalg
 
-from aigc_fast.gan.quality import effective_rank, energy_score, mean_best_cosine, mean_pairwise_cosine, measure
+from aigc_fast.gan.manifolds import prdc
+from aigc_fast.gan.quality import (
+    effective_rank,
+    energy_score,
+    frechet_distance,
+    mean_best_cosine,
+    mean_pairwise_cosine,
+    measure,
+    near_duplicates,
+    squared_mmd,
+)
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -94,15 +105,63 @@ def test_energy_score_is_best_for_the_true_conditional_distribution():
     ).mean()
 
 
+def test_near_duplicates_by_hand():
+    assert near_duplicates(at(0, 1, 90, 180)) == 0.5  # one degree apart: cosine 0.9998
+    assert near_duplicates(at(0, 10, 90, 180)) == 0
+
+
+def test_frechet_distance_by_the_matrix_root():
+    rng = np.random.default_rng(0)
+    real, generated = rng.standard_normal((60, 5)), rng.standard_normal((50, 5)) @ rng.standard_normal((5, 5)) + 0.3
+    first, second = np.cov(real.T), np.cov(generated.T)
+    shift = ((real.mean(axis=0) - generated.mean(axis=0)) ** 2).sum()
+    expected = shift + np.trace(first + second - 2 * linalg.sqrtm(first @ second).real)
+    assert frechet_distance(real, generated) == pytest.approx(expected, rel=1e-8)
+    assert frechet_distance(real, real) == pytest.approx(0, abs=1e-8)
+    assert frechet_distance(real, real + 2) == pytest.approx(20)  # five columns, each moved by 2
+
+
+def test_squared_mmd_against_loops():
+    rng = np.random.default_rng(0)
+    real, generated = unit(rng.standard_normal((9, 4))), unit(rng.standard_normal((7, 4)) + 0.5)
+    width = np.median([np.sum((a - b) ** 2) for i, a in enumerate(real) for j, b in enumerate(real) if i != j])
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> float:
+        return math.exp(-np.sum((a - b) ** 2) / (2 * width))
+
+    within = np.mean([kernel(real[i], real[j]) for i in range(9) for j in range(9) if i != j])
+    among = np.mean([kernel(generated[i], generated[j]) for i in range(7) for j in range(7) if i != j])
+    between = np.mean([kernel(a, b) for a in real for b in generated])
+    assert squared_mmd(real, generated) == pytest.approx(within + among - 2 * between, abs=1e-12)
+
+
+def test_squared_mmd_is_unbiased_and_tells_distributions_apart():
+    rng = np.random.default_rng(0)
+    draws = [unit(rng.standard_normal((100, 4))) for _ in range(40)]
+    same = [squared_mmd(one, other) for one, other in zip(draws[::2], draws[1::2], strict=True)]
+    assert abs(np.mean(same)) < 4 * np.std(same) / math.sqrt(len(same))
+    assert min(same) < 0
+    assert squared_mmd(draws[0], unit(draws[1] + 1)) > 20 * np.std(same)
+
+
 def test_measure_names_what_it_measures():
     rng = np.random.default_rng(0)
     real = unit(rng.standard_normal((6, 4))).astype(np.float32)
     generated = unit(rng.standard_normal((6, 3, 4))).astype(np.float32)
     rows = generated.reshape(18, 4)
     assert measure(real, generated) == {
-        "coverage": pytest.approx((real @ rows.T).max(axis=1).mean(), abs=1e-6),
+        "nearest_generated": pytest.approx((real @ rows.T).max(axis=1).mean(), abs=1e-6),
         "nearest_real": pytest.approx((rows @ real.T).max(axis=1).mean(), abs=1e-6),
         "pairwise_cosine": mean_pairwise_cosine(generated),
         "effective_rank": effective_rank(rows),
+        "near_duplicates": near_duplicates(rows),
         "energy_score": energy_score(real, generated),
+        **prdc(real, generated[:, 0], 5)._asdict(),
+        "frechet": frechet_distance(real, generated[:, 0]),
+        "mmd": squared_mmd(real, generated[:, 0]),
     }
+
+
+def test_measure_of_too_few_rows_leaves_out_what_needs_neighbours():
+    rows = unit(np.random.default_rng(0).standard_normal((5, 2, 4))).astype(np.float32)
+    assert "precision" not in measure(rows[:, 0], rows)

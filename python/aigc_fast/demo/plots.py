@@ -54,12 +54,28 @@ def generated_quality(history: dict[str, list[float]]) -> str:
         _lines(
             sketch.axes,
             [
-                ("real → nearest generated", history["coverage"], ACCENT),
+                ("real → nearest generated", history["nearest_generated"], ACCENT),
                 ("generated → nearest real", history["nearest_real"], SECOND),
                 ("within one user", history["pairwise_cosine"], THIRD),
             ],
         )
         sketch.axes.set_ylabel("mean cosine")
+    return sketch.svg
+
+
+def resemblance(history: dict[str, list[float]]) -> str:
+    """Precision, recall, coverage and the share of near-duplicates by epoch."""
+    with drawing("prdc", WIDTH, HEIGHT, "Precision, recall and coverage of the generated vectors by epoch") as sketch:
+        _lines(
+            sketch.axes,
+            [
+                ("precision", history["precision"], ACCENT),
+                ("recall", history["recall"], SECOND),
+                ("coverage", history["coverage"], THIRD),
+                ("near-duplicates", history["near_duplicates"], MUTED),
+            ],
+        )
+        sketch.axes.set_ylabel("share")
     return sketch.svg
 
 

@@ -68,6 +68,7 @@ def render(result: DemoResult) -> str:
         tables=[(f"Metrics at {n}", metric_table(result, n)) for n in CUTOFFS],
         cost=cost_table(result),
         candidates=candidate_table(result),
+        generated=generated_table(result),
         decisive=DECISIVE_METRIC,
         figures={name: Markup(svg) for name, svg in figures(result).items()},
         bar_titles=BAR_METRICS,
@@ -86,6 +87,7 @@ def figures(result: DemoResult) -> dict[str, str]:
         "differences": plots.difference_intervals(result.differences),
         "losses": plots.losses(result.history),
         "quality": plots.generated_quality(result.history),
+        "prdc": plots.resemblance(result.history),
         "energy": plots.energy(result.history),
         "map": plots.map_of_vectors(result.vector_map),
     }
@@ -137,6 +139,24 @@ def candidate_table(result: DemoResult) -> Table:
         for candidate in ordered
     ]
     return Table(names, rows, [{0}, set(), set()])
+
+
+def generated_table(result: DemoResult) -> Table:
+    """Measures of the vectors that the final model generates."""
+    names = {
+        "precision": "precision",
+        "recall": "recall",
+        "density": "density",
+        "coverage": "coverage",
+        "Fréchet": "frechet",
+        "MMD²": "mmd",
+        "effective rank": "effective_rank",
+        "near-duplicates": "near_duplicates",
+        "nearest real": "nearest_real",
+    }
+    kept = min(range(len(energy := result.history["energy_score"])), key=energy.__getitem__)
+    cells = [_figure(result.history[name][kept]) for name in names.values()]
+    return Table(list(names), [(f"epoch {kept + 1}", "the one kept", cells)], [set() for _ in names])
 
 
 def key_figures(result: DemoResult) -> list[tuple[str, str, str]]:

@@ -19,11 +19,13 @@ from aigc_fast.gan.losses import (  # noqa: E402
     relativistic_generator_loss,
     squared_gradient_norms,
 )
+from aigc_fast.gan.manifolds import PRDC, prdc  # noqa: E402
 from aigc_fast.gan.networks import Discriminator, Generator  # noqa: E402
 from aigc_fast.gan.training import NonFiniteLossError  # noqa: E402
 
 __all__ = [
     "LOSSES",
+    "PRDC",
     "AdversarialLoss",
     "ContentGAN",
     "Discriminator",
@@ -31,6 +33,7 @@ __all__ = [
     "NonFiniteLossError",
     "non_saturating_discriminator_loss",
     "non_saturating_generator_loss",
+    "prdc",
     "relativistic_discriminator_loss",
     "relativistic_generator_loss",
     "squared_gradient_norms",

@@ -61,9 +61,8 @@ class ContentGAN:
     Attributes
     ----------
     history_
-        One float an epoch under each of ``generator_loss``, ``discriminator_loss`` (penalties included),
-        ``coverage``, ``nearest_real``, ``pairwise_cosine``, ``effective_rank`` and ``energy_score``
-        (see :mod:`aigc_fast.gan.quality`).
+        One float an epoch under each of ``generator_loss``, ``discriminator_loss`` (penalties included) and the
+        measures of :func:`aigc_fast.gan.quality.measure`.
     generator_
         The averaged generator, a :class:`torch.nn.Module`.
 

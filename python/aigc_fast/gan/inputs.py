@@ -42,6 +42,17 @@ def check_matrix(name: str, value: ArrayLike, *, columns: int | None = None) -> 
     return matrix
 
 
+def check_directions(name: str, value: ArrayLike, *, columns: int | None = None) -> Matrix:
+    """Return rows as :func:`check_matrix` does, scaled to unit length; a zero row has no direction and is refused."""
+    rows = check_matrix(name, value, columns=columns)
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    if not norms.all():
+        raise ValueError(
+            f"{name} must not contain zero rows (they have no direction), got one at row {int(norms.argmin())}"
+        )
+    return np.asarray(rows / norms, np.float32)
+
+
 def check_pairs(
     vectors: ArrayLike,
     conditions: ArrayLike,
@@ -60,12 +71,7 @@ def check_pairs(
             f"{where}vectors and {where}conditions must have the same number of rows, at least one, "
             f"got {len(vector_rows)} and {len(condition_rows)}"
         )
-    norms = np.linalg.norm(vector_rows.astype(np.float64), axis=1, keepdims=True)
-    if not norms.all():
-        raise ValueError(
-            f"{where}vectors must not contain zero rows (they have no direction), got one at row {int(norms.argmin())}"
-        )
-    return (vector_rows / norms).astype(np.float32), condition_rows
+    return check_directions(f"{where}vectors", vector_rows), condition_rows
 
 
 def check_integer(name: str, value: object, *, minimum: int, below: int | None = None) -> int:

@@ -1,8 +1,10 @@
 """Measures of generated vectors against real ones; nearest neighbours come from the exact kernels.
 
-All take unit rows. A good generator reaches the ``coverage`` and ``nearest_real`` that real vectors reach among
-themselves, its ``pairwise_cosine`` is that of the real vectors of one condition (near 1: collapse), and its
-``effective_rank`` that of the real vectors.
+All take unit rows. A good generator reaches the values that real vectors reach among themselves: below them in
+``nearest_generated``, ``recall`` and ``coverage`` it misses kinds of content, below them in ``nearest_real`` and
+``precision`` it invents some, and above them in ``nearest_real`` it repeats what it was trained on.
+``pairwise_cosine`` near 1 within one condition, a small ``effective_rank`` and a large share of ``near_duplicates``
+are signs of collapse.
 """
 
 from __future__ import annotations
@@ -11,8 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aigc_fast import cosine_topk
+from aigc_fast.gan.manifolds import prdc
 
 Array = NDArray[np.floating]
+
+NEAR_DUPLICATE = 0.99  # cosine from which two generated vectors count as one
+NEIGHBOURS = 5  # of precision, recall, density and coverage: the papers' choice
 
 
 def mean_best_cosine(queries: Array, items: Array) -> float:
@@ -67,19 +73,82 @@ def energy_score(real: Array, generated: Array) -> float:
     return float(to_real - among / 2)
 
 
+def near_duplicates(rows: Array) -> float:
+    """Return the share of the rows (n, d), n > 1, that have another one at a cosine of ``NEAR_DUPLICATE`` or more."""
+    itself = np.arange(len(rows) + 1), np.arange(len(rows))
+    return float((cosine_topk(rows, rows, 1, exclude=itself).scores >= NEAR_DUPLICATE).mean())
+
+
+def frechet_distance(real: Array, generated: Array) -> float:
+    """Return the squared Fréchet distance of the normal distributions with the means and covariances of two sets.
+
+    ``|m - m'|**2 + tr(C + C' - 2 (C C')**0.5)``: Dowson and Landau, J. Multivariate Analysis 12 (1982), equation 4;
+    the FID of Heusel et al., NeurIPS 2017, on the vectors as they are. O(n d**2 + d**3) for sets (n, d), (m, d), n, m
+    > 1.
+    """
+    means, covariances = zip(
+        *(
+            (rows.mean(axis=0, dtype=np.float64), np.cov(rows, rowvar=False, dtype=np.float64))
+            for rows in (real, generated)
+        ),
+        strict=True,
+    )
+    first, second = (np.atleast_2d(covariance) for covariance in covariances)
+    # C C' has the eigenvalues of the symmetric R C' R with R = C**0.5, of which the trace needs the roots.
+    values, vectors = np.linalg.eigh(first)
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    cross = np.sqrt(np.linalg.eigvalsh(root @ second @ root).clip(min=0)).sum()
+    shift = np.square(means[0] - means[1]).sum()
+    return float(shift + np.trace(first) + np.trace(second) - 2 * cross)
+
+
+def squared_mmd(real: Array, generated: Array) -> float:
+    """Return the unbiased estimate of the squared maximum mean discrepancy of two sets (n, d), (m, d), n, m > 1.
+
+    Gretton et al., JMLR 13 (2012), equation 3, with the Gaussian kernel whose width is the median distance of the
+    real rows (their section 8). 0 in the mean for equal distributions, so it may be negative. All pairs: for sets of
+    some thousands.
+    """
+    within = _squared_distances(real, real)
+    others = ~np.eye(len(real), dtype=bool)
+    width = np.median(within[others]) or 1.0  # all rows alike: any width says so
+
+    def kernel(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.exp(-distances / (2 * width))
+
+    among = kernel(_squared_distances(generated, generated))
+    n, m = len(real), len(generated)
+    real_mean = kernel(within)[others].mean()
+    generated_mean = (among.sum() - np.trace(among)) / (m * (m - 1))
+    return float(real_mean + generated_mean - 2 * kernel(_squared_distances(real, generated)).sum() / (n * m))
+
+
 def measure(real: Array, generated: Array) -> dict[str, float]:
     """Return all measures of generated sets (m, n, d) whose conditions came with the real rows (m, d).
 
     Returns
     -------
     dict
-        ``coverage``, ``nearest_real``, ``pairwise_cosine``, ``effective_rank``, ``energy_score``.
+        ``nearest_generated``, ``nearest_real``, ``pairwise_cosine``, ``effective_rank``, ``near_duplicates``,
+        ``energy_score``; and, of the first vector of each set against the real rows, ``precision``, ``recall``,
+        ``density``, ``coverage``, ``frechet`` and ``mmd`` where there are more than ``NEIGHBOURS`` rows.
     """
     rows = generated.reshape(-1, generated.shape[2])
-    return {
-        "coverage": mean_best_cosine(real, rows),
+    measures = {
+        "nearest_generated": mean_best_cosine(real, rows),
         "nearest_real": mean_best_cosine(rows, real),
         "pairwise_cosine": mean_pairwise_cosine(generated),
         "effective_rank": effective_rank(rows),
+        "near_duplicates": near_duplicates(rows),
         "energy_score": energy_score(real, generated),
     }
+    if len(real) > NEIGHBOURS:
+        one = np.ascontiguousarray(generated[:, 0])  # as many as there are real rows: recall grows with the number
+        measures |= prdc(real, one, NEIGHBOURS)._asdict()
+        measures |= {"frechet": frechet_distance(real, one), "mmd": squared_mmd(real, one)}
+    return measures
+
+
+def _squared_distances(a: Array, b: Array) -> NDArray[np.float64]:
+    """Squared distances of unit rows."""
+    return (2 - 2 * (a.astype(np.float64) @ b.astype(np.float64).T)).clip(min=0)
