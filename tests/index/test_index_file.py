@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from aigc_fast import CosineIndex, index_file
+from aigc_fast import CosineIndex, array_file
 
 from .model import Model, assert_equal
 
@@ -100,7 +100,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, rows, monkeypatch):
     def fail(_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(index_file, "_flush", fail)
+    monkeypatch.setattr(array_file, "_flush", fail)
     with pytest.raises(OSError, match="disk full"):
         CosineIndex(rows).save(path)
     assert path.read_bytes() == before

@@ -11,7 +11,16 @@ from fake_generator import FakeGenerator
 from scipy.sparse import csr_array, csr_matrix
 
 from aigc_fast import TopK
-from aigc_fast.recommender import GenerativeRecommender, ItemKNN, NotFittedError, Recommender, TopPop, UserKNN
+from aigc_fast.recommender import (
+    EASE,
+    GenerativeRecommender,
+    ItemKNN,
+    NotFittedError,
+    PureSVD,
+    Recommender,
+    TopPop,
+    UserKNN,
+)
 
 N_USERS, N_ITEMS = 40, 30
 EMPTY_USER, EMPTY_ITEM = 5, 17
@@ -25,6 +34,9 @@ RECOMMENDERS = {
     "ItemKNN": lambda: ItemKNN(k=8, metric="cosine", shrink=0),
     "ItemKNN pearson": lambda: ItemKNN(k=8, metric="pearson", shrink=0),
     "ItemKNN shrunk": lambda: ItemKNN(k=8, metric="cosine", shrink=3),
+    "ItemKNN overlapping": lambda: ItemKNN(k=8, metric="pearson", shrink=0, min_overlap=3),
+    "EASE": lambda: EASE(regularization=20),
+    "PureSVD": lambda: PureSVD(factors=6),
     "Generative": lambda: GenerativeRecommender(FakeGenerator(), n_vectors=4),
     "Generative max": lambda: GenerativeRecommender(FakeGenerator(), n_vectors=4, fusion="max", popularity=0.3),
 }
@@ -127,7 +139,8 @@ def test_a_given_history_replaces_the_training_row(fitted):
 @pytest.mark.parametrize("new_id", [-1, N_USERS, 10**12])
 def test_new_users_get_lists(fitted, new_id):
     """A user whom training never saw, with the history of one it saw, or a part of it, or none."""
-    rows = csr_matrix(np.vstack([history()[7].toarray(), history()[7].toarray() > 3, np.zeros(N_ITEMS)]))
+    row = history()[7].toarray()
+    rows = csr_matrix(np.vstack([row, row * (row > 3), np.zeros(N_ITEMS)]))
     lists = fitted.recommend([new_id] * 3, n=6, user_items=rows)
     assert_lists(lists, 3, 6)
     assert lists.counts[0] > 0
@@ -191,6 +204,91 @@ def test_unsorted_indices_and_duplicates_are_understood(fitted):
 def test_pickle(fitted):
     copy = pickle.loads(pickle.dumps(fitted))
     assert_same(copy.recommend(np.arange(N_USERS)), fitted.recommend(np.arange(N_USERS)))
+
+
+@pytest.fixture(params=[name for name in RECOMMENDERS if not name.startswith("Generative")])
+def unfitted(request) -> Recommender:
+    """Those whose `partial_fit` is `fit` on everything, and that have a file form."""
+    return RECOMMENDERS[request.param]()
+
+
+def test_learning_on_is_learning_from_everything(unfitted):
+    """Old users and items get new interactions and values, and new users and items come."""
+    dense = history().toarray()
+    whole = np.pad(dense, ((0, 2), (0, 3)))
+    whole[3, 4:8], whole[EMPTY_USER, 2], whole[N_USERS, 3:9], whole[8:12, N_ITEMS] = [5, 1, 2, 4], 3, 4, 5
+    changed = np.where(whole != np.pad(dense, ((0, 2), (0, 3))), whole, 0)
+    grown = pickle.loads(pickle.dumps(unfitted)).fit(csr_matrix(dense))
+    assert grown.partial_fit(csr_matrix(changed)) is grown
+    unfitted.fit(csr_matrix(whole))
+    assert (grown.user_items_ != unfitted.user_items_).nnz == 0
+    users = np.arange(N_USERS + 2)
+    assert_same(grown.recommend(users, n=N_ITEMS), unfitted.recommend(users, n=N_ITEMS))
+    with pytest.raises(ValueError, match="user_items has shape"):
+        grown.partial_fit(csr_matrix((N_USERS, N_ITEMS + 3)))
+    grown.partial_fit(csr_matrix(whole.shape))
+    assert_same(grown.recommend(users), unfitted.recommend(users))
+
+
+def test_files(unfitted, tmp_path, monkeypatch):
+    kind, path = type(unfitted), tmp_path / "model"
+    with pytest.raises(NotFittedError):
+        unfitted.save(path)
+    unfitted.fit(history()).save(path)
+    loaded = kind.load(path)
+    assert repr(loaded) == repr(unfitted)
+    assert_same(loaded.recommend(np.arange(N_USERS)), unfitted.recommend(np.arange(N_USERS)))
+    loaded.partial_fit(csr_matrix((N_USERS, N_ITEMS)))
+    assert_same(loaded.recommend(np.arange(N_USERS)), unfitted.recommend(np.arange(N_USERS)))
+    other = TopPop if kind is not TopPop else EASE
+    with pytest.raises(ValueError, match=f"holds a fitted {kind.__name__}; {other.__name__} is taken"):
+        other.load(path)
+    whole = path.read_bytes()
+
+    def fail(_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("aigc_fast.array_file._flush", fail)
+    with pytest.raises(OSError, match="disk full"):
+        unfitted.save(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+    assert path.read_bytes() == whole
+    damaged = bytearray(whole)
+    damaged[-50] ^= 8
+    for content, message in ((whole[:-1], "truncated"), (damaged, "checksum does not match")):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            kind.load(path)
+
+
+def test_no_file_form(tmp_path):
+    model = RECOMMENDERS["Generative"]().fit(history())
+    with pytest.raises(NotImplementedError, match="GenerativeRecommender has no file form"):
+        model.save(tmp_path / "model")
+    with pytest.raises(NotImplementedError, match="GenerativeRecommender has no file form"):
+        GenerativeRecommender.load(tmp_path / "model")
+
+
+def test_ratings(fitted):
+    """Either it predicts no ratings, or they stay in the range of those given, and bad pairs are refused."""
+    users, items = np.divmod(np.arange(N_USERS * N_ITEMS), N_ITEMS)
+    try:
+        ratings = fitted.predict(users, items)
+    except NotImplementedError as error:
+        assert type(fitted).__name__ in str(error)  # noqa: PT017
+        return
+    assert ratings.dtype == np.float64
+    assert ratings.shape == users.shape
+    assert ratings.min() >= 1
+    assert ratings.max() <= 5
+    assert len(fitted.predict([], [])) == 0
+    for arguments, message in (
+        (([0, N_USERS], [0, 0]), "user_ids holds 40; ids from 0 to 39"),
+        ((0, [-1]), "item_ids holds -1"),
+        (([0, 1], [0, 1, 2]), "user_ids and item_ids have 2 and 3 entries; pairs are taken"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fitted.predict(*arguments)
 
 
 @pytest.mark.parametrize("what", ["similar_items", "similar_users"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK
-from aigc_fast.recommender import accuracy_by_user, evaluate
+from aigc_fast.recommender import accuracy_by_user, evaluate, rating_errors
 from aigc_fast.recommender.evaluation import gini
 
 ORACLE = {
@@ -184,3 +184,15 @@ def test_what_does_not_fit_is_refused(ids, arguments, message):
     lists = TopK(np.zeros(array.shape), array, np.full(len(array), array.shape[1]))
     with pytest.raises(ValueError, match=message):
         evaluate(lists, matrix_of([[0]], 4), **{"cutoffs": [2], **arguments})
+
+
+def test_rating_errors():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(1)
+    predicted, actual = rng.uniform(1, 5, 400), rng.integers(1, 6, 400)
+    errors = rating_errors(predicted, actual)
+    assert errors["RMSE"] == pytest.approx(metrics.root_mean_squared_error(actual, predicted), rel=1e-12)
+    assert errors["MAE"] == pytest.approx(metrics.mean_absolute_error(actual, predicted), rel=1e-12)
+    assert np.isnan(list(rating_errors([], []).values())).all()
+    with pytest.raises(ValueError, match=r"predicted has shape \(2,\) and actual \(3,\)"):
+        rating_errors([1, 2], [1, 2, 3])

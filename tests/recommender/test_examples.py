@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 
-@pytest.mark.parametrize("name", ["evaluation.metrics", "neighbours", "popularity", "profiles", "splits"])
+@pytest.mark.parametrize("name", ["evaluation.metrics", "linear", "neighbours", "popularity", "profiles", "splits"])
 def test_examples(name):
     module = importlib.import_module(f"aigc_fast.recommender.{name}")
     result = doctest.testmod(module, extraglobs={"np": np})

@@ -143,7 +143,7 @@ def test_the_same_at_every_call_with_a_fixed_sign():
     again = collaborative_vectors(history, 6)
     assert np.array_equal(once, again)
     matrix = history.astype(np.float64)
-    for one, other in zip(vectors._svd(matrix, 6), vectors._svd(matrix, 6), strict=True):
+    for one, other in zip(vectors.truncated_svd(matrix, 6), vectors.truncated_svd(matrix, 6), strict=True):
         assert np.array_equal(one, other)  # to the last bit of float64
     flipped = collaborative_vectors(history[::-1], 6)  # users in another order: the same vectors
     assert flipped == pytest.approx(once, abs=1e-4)

@@ -11,11 +11,13 @@ from aigc_fast.recommender.evaluation import (  # noqa: E402
     bootstrap_interval,
     evaluate,
     paired_test,
+    rating_errors,
     run_experiment,
 )
 from aigc_fast.recommender.feedback import FeedbackLoop, HeldOutFeedback  # noqa: E402
 from aigc_fast.recommender.generation import generate_recommendations  # noqa: E402
 from aigc_fast.recommender.generative import GenerativeRecommender  # noqa: E402
+from aigc_fast.recommender.linear import EASE, PureSVD  # noqa: E402
 from aigc_fast.recommender.neighbours import ItemKNN, UserKNN  # noqa: E402
 from aigc_fast.recommender.popularity import TopPop  # noqa: E402
 from aigc_fast.recommender.profiles import user_profiles  # noqa: E402
@@ -32,6 +34,7 @@ from aigc_fast.recommender.splits import (  # noqa: E402
 from aigc_fast.recommender.vectors import collaborative_vectors, content_vectors, item_vectors  # noqa: E402
 
 __all__ = [
+    "EASE",
     "Experiment",
     "FeedbackLoop",
     "GenerativeRecommender",
@@ -39,6 +42,7 @@ __all__ = [
     "ItemKNN",
     "MarketEnv",
     "NotFittedError",
+    "PureSVD",
     "Recommender",
     "Split",
     "TopPop",
@@ -53,6 +57,7 @@ __all__ = [
     "item_vectors",
     "paired_test",
     "random_split",
+    "rating_errors",
     "rerank",
     "restrict",
     "run_experiment",

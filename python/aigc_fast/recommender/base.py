@@ -1,16 +1,20 @@
-"""What every recommender does: check its arguments, fit, recommend, find similar items and users."""
+"""What every recommender does: check its arguments, fit, learn on, recommend, predict ratings, be saved."""
 
 from __future__ import annotations
 
+import inspect
+import os
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK
+from aigc_fast.recommender import model_file
 from aigc_fast.recommender.arguments import CSR, Allow, Pattern, as_allow, as_count, as_csr, as_ids
+from aigc_fast.recommender.histories import merge, widen
 
 if TYPE_CHECKING:
     from typing import Self  # Python 3.11; annotations are not evaluated
@@ -23,9 +27,10 @@ class NotFittedError(ValueError, AttributeError):
 class Recommender(ABC):
     """Base of all recommenders; the conventions are those of scikit-learn and implicit.
 
-    A subclass implements `_fit` and `_recommend`, and `_similar_items` or `_similar_users` where they make
-    sense; the arguments that reach them are checked. Lists are ordered by score descending, then id
-    ascending; a missing slot has id -1 and score -inf, and ``counts`` says how many are real.
+    A subclass implements `_fit` and `_recommend`, and `_predict`, `_similar_items` or `_similar_users` where they
+    make sense; the arguments that reach them are checked. Each argument of the constructor is an attribute of its
+    name. Lists are ordered by score descending, then id ascending; a missing slot has id -1 and score -inf, and
+    ``counts`` says how many are real.
 
     Attributes
     ----------
@@ -35,8 +40,11 @@ class Recommender(ABC):
 
     user_items_: csr_matrix
 
+    #: Attributes (arrays and CSR) that `save` writes beside ``user_items_``; None: `save` is not supported.
+    _learned: ClassVar[tuple[str, ...] | None] = None
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._parameters().items())})"
 
     def fit(self, user_items: CSR) -> Self:
         """Learn from interactions.
@@ -52,6 +60,32 @@ class Recommender(ABC):
         """
         matrix = as_csr("user_items", user_items, dtype=np.float32)
         self._fit(matrix)
+        self.user_items_ = matrix
+        return self
+
+    def partial_fit(self, user_items: CSR) -> Self:
+        """Take new interactions in; the result is that of `fit` on all of them.
+
+        Parameters
+        ----------
+        user_items : (n_users, n_items) CSR
+            The new interactions. One that is known already gets the new value. Rows and columns beyond those of
+            `fit` are new users and items.
+
+        Returns
+        -------
+        self
+
+        Notes
+        -----
+        As expensive as `fit`, unless the notes of a class say otherwise.
+        """
+        known = self._fitted()
+        new = as_csr("user_items", user_items, dtype=np.float32)
+        if new.shape[0] < known.shape[0] or new.shape[1] < known.shape[1]:
+            raise ValueError(f"user_items has shape {new.shape}; at least {known.shape} as in fit is taken")
+        matrix = merge(widen(known, new.shape[1], new.shape[0]), new).history
+        self._partial_fit(matrix, np.unique(new.indices).astype(np.int64))
         self.user_items_ = matrix
         return self
 
@@ -103,6 +137,31 @@ class Recommender(ABC):
         exclude = (history.indptr, history.indices) if exclude_seen else None
         return self._recommend(ids, history, as_count("n", n), exclude, as_allow(allow, len(ids), n_items))
 
+    def predict(self, user_ids: npt.ArrayLike, item_ids: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Ratings that users would give to items.
+
+        Parameters
+        ----------
+        user_ids, item_ids : (n_pairs,) ints, or one id for all
+            Training users and items.
+
+        Returns
+        -------
+        (n_pairs,) float64
+            Within the range of the ratings in `fit`.
+
+        Raises
+        ------
+        NotImplementedError
+            This recommender ranks and does not predict ratings.
+        """
+        n_users, n_items = self._fitted().shape
+        users, items = as_ids("user_ids", user_ids, n_users), as_ids("item_ids", item_ids, n_items)
+        if len(users) != len(items) and 1 not in (len(users), len(items)):
+            raise ValueError(f"user_ids and item_ids have {len(users)} and {len(items)} entries; pairs are taken")
+        users, items = np.broadcast_arrays(users, items)
+        return self._predict(users, items)
+
     def similar_items(self, item_ids: npt.ArrayLike, n: int = 10) -> TopK:
         """Items most similar to each of the given ones, those themselves left out.
 
@@ -137,6 +196,41 @@ class Recommender(ABC):
         ids = as_ids("user_ids", user_ids, self._fitted().shape[0])
         return self._similar_users(ids, as_count("n", n))
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a safetensors file; a crash leaves the old file or the new one, whole.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        NotImplementedError
+            This recommender has no file form.
+        MissingExtraError
+            safetensors is not installed.
+        """
+        if self._learned is None:
+            raise NotImplementedError(f"{type(self).__name__} has no file form")
+        self._fitted()
+        learned = {name: getattr(self, name) for name in ("user_items_", *self._learned)}
+        model_file.save(path, type(self).__name__, self._parameters(), learned)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` of this class wrote.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged, of another version, or of another class.
+        """
+        if cls._learned is None:
+            raise NotImplementedError(f"{cls.__name__} has no file form")
+        parameters, learned = model_file.load(path, cls.__name__, ("user_items_", *cls._learned))
+        model = cls(**parameters)
+        vars(model).update(learned)
+        model._derive(model.user_items_)
+        return model
+
     @abstractmethod
     def _fit(self, user_items: csr_matrix) -> None:
         """Learn from the checked matrix, which becomes ``user_items_``."""
@@ -152,11 +246,24 @@ class Recommender(ABC):
     ) -> TopK:
         """Make a list for each history; ``user_ids`` outside the training rows are new users."""
 
+    def _partial_fit(self, user_items: csr_matrix, changed_items: npt.NDArray[np.int64]) -> None:
+        """Learn from the grown matrix, in which these columns are not what they were."""
+        self._fit(user_items)
+
+    def _derive(self, user_items: csr_matrix) -> None:  # noqa: B027 (most keep nothing)
+        """Bring back what `_fit` keeps beside ``_learned``."""
+
+    def _predict(self, user_ids: npt.NDArray[np.int64], item_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        raise NotImplementedError(f"{type(self).__name__} ranks items and predicts no ratings")
+
     def _similar_items(self, item_ids: npt.NDArray[np.int64], n: int) -> TopK:
         raise NotImplementedError(f"{type(self).__name__} knows no similarity of items")
 
     def _similar_users(self, user_ids: npt.NDArray[np.int64], n: int) -> TopK:
         raise NotImplementedError(f"{type(self).__name__} knows no similarity of users")
+
+    def _parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def _fitted(self) -> csr_matrix:
         fitted: Any = getattr(self, "user_items_", None)

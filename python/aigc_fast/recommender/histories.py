@@ -45,9 +45,11 @@ def with_latest_time(times: csr_matrix, new: csr_matrix) -> csr_matrix:
     return merge(times, csr_matrix((now, new.indices, new.indptr), shape=new.shape)).history
 
 
-def widen(history: csr_matrix, n_items: int) -> csr_matrix:
-    """Return the history over more items."""
-    return csr_matrix((history.data, history.indices, history.indptr), shape=(history.shape[0], n_items))
+def widen(history: csr_matrix, n_items: int, n_users: int | None = None) -> csr_matrix:
+    """Return the history over more items, and more users (None: as many)."""
+    further = 0 if n_users is None else n_users - history.shape[0]
+    indptr = np.pad(history.indptr, (0, further), mode="edge")
+    return csr_matrix((history.data, history.indices, indptr), shape=(history.shape[0] + further, n_items))
 
 
 def pattern_of_lists(lists: TopK, n_items: int) -> csr_matrix:

@@ -1,104 +1,94 @@
-"""User-based and item-based nearest neighbours, searched exactly by the cosine kernels.
+"""User-based and item-based nearest neighbours, searched exactly by the sparse kernels.
 
-Formulas as in Ferrari Dacrema, Cremonesi, Jannach, "Are we really making much progress?", RecSys 2019 (after
-Sarwar et al., WWW 2001): similarity with a shrink term, the k nearest of each row, and a sum over the neighbours
-that is not normalised (which ranks better than a weighted mean).
+Two questions have two formulas. `recommend` ranks by a sum over the neighbours that is not normalised, for implicit and
+explicit feedback: it ranks better than a predicted rating (Cremonesi, Koren and Turrin, RecSys 2010, "NNCosNgbr";
+Ferrari Dacrema, Cremonesi and Jannach, RecSys 2019). `predict` estimates a rating: the baseline of user and item
+(`rating_baseline`), moved by the weighted mean of what the neighbours are above theirs (Koren, ACM TKDD 4(1), 2010,
+eq. 3):
+
+    r̂(u, i) = b_ui + Σ_v sim(u, v) · (r_vi − b_vi) / Σ_v sim(u, v)    over the neighbours v of u who rated i
+
+and likewise over the neighbours j of i that u rated. Without such neighbours it is the baseline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from aigc_fast import TopK, cosine_similarity, cosine_topk
-from aigc_fast.recommender.arguments import Pattern, as_count, pattern_rows
+from aigc_fast import TopK, sparse_cosine_topk
+from aigc_fast.recommender.arguments import Pattern, as_count
 from aigc_fast.recommender.base import Recommender
-from aigc_fast.recommender.selection import top_of_scores
+from aigc_fast.recommender.rating_baseline import rating_baseline
+from aigc_fast.recommender.selection import top_in_batches, top_of_scores
 
 Metric = Literal["cosine", "pearson"]
 
-#: The rows searched are held dense (4 bytes a cell); a matrix that takes more than this is refused.
-DENSE_LIMIT_BYTES = 1 << 30
-#: Rows searched in one call: bounds the block of queries and of scores.
-BATCH_ROWS = 512
+#: Pairs whose ratings are predicted at a time: bounds the block of their neighbours.
+BATCH_PAIRS = 8192
 #: Only positive similarities make a neighbour; this is the smallest normal float32.
 _POSITIVE = float(np.finfo(np.float32).tiny)
 
 
-class NeighbourSearch:
-    """The nearest rows of a matrix by cosine or Pearson similarity with shrinkage.
-
-    sim(a, b) = a·b / (‖a‖‖b‖ + shrink), for Pearson with a and b minus their means. Missing entries count as
-    0, in the mean too: the similarity is that of the whole rows, as `numpy.corrcoef` computes it, and not of
-    the entries that both rows have. Only rows with a positive similarity are neighbours.
-
-    Without shrinkage the kernel selects in one pass. The shrink term changes the order within a row, so then
-    the kernel computes the similarities of a batch of rows, which are shrunk and selected.
-
-    Parameters
-    ----------
-    rows : (n, d) CSR, float32
-        Held dense: 4·n·d bytes, at most `DENSE_LIMIT_BYTES` (1 GiB).
-    """
-
-    def __init__(self, rows: csr_matrix, metric: Metric, shrink: float) -> None:
-        size = 4 * rows.shape[0] * rows.shape[1]
-        if size > DENSE_LIMIT_BYTES:
-            raise ValueError(
-                f"user_items of {rows.shape[0]} × {rows.shape[1]} takes {size / 2**30:.1f} GiB as the dense "
-                f"rows that neighbours are searched in; at most {DENSE_LIMIT_BYTES / 2**30:g} GiB is taken"
-            )
-        self._rows = rows.toarray()
-        self._metric: Metric = metric
-        self._shrink = shrink
-        self._norms = self._row_norms(self._rows) if shrink else None
-
-    def topk(self, queries: npt.NDArray[np.float32], k: int, exclude: Pattern) -> TopK:
-        """Nearest ``k`` rows of each query (m, d), those of ``exclude`` left out."""
-        if self._norms is None:
-            return cosine_topk(queries, self._rows, k, metric=self._metric, threshold=_POSITIVE, exclude=exclude)
-        similarity = cosine_similarity(queries, self._rows, metric=self._metric).astype(np.float64)
-        size = self._row_norms(queries)[:, None] * self._norms
-        similarity *= size / (size + self._shrink)
-        return top_of_scores(csr_matrix(np.where(similarity > 0, similarity, 0)), k, exclude)
-
-    def of_rows(self, ids: npt.NDArray[np.int64], k: int) -> TopK:
-        """Nearest ``k`` rows of each of the rows ``ids``, that row itself left out."""
-        parts = [
-            self.topk(self._rows[batch], k, (np.arange(len(batch) + 1), batch))
-            for batch in np.split(ids, range(BATCH_ROWS, len(ids), BATCH_ROWS))
-        ]
-        return TopK(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-    def _row_norms(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Lengths of the rows (for Pearson after centring) in float64, without a float64 copy of them all."""
-        norms = np.empty(len(rows))
-        for first, last in _batches(len(rows)):
-            part = rows[first:last].astype(np.float64)
-            if self._metric == "pearson":
-                part -= part.mean(axis=1, keepdims=True)
-            norms[first:last] = np.linalg.norm(part, axis=1)
-        return norms
-
-
 class _Neighbours(Recommender):
-    """What both neighbour models share: their parameters."""
+    """What both share: how similar two rows are, and the prediction of ratings."""
 
-    def __init__(self, k: int, metric: Metric, shrink: float) -> None:
+    def __init__(self, k: int, metric: Metric, shrink: float, min_overlap: int) -> None:
         self.k = as_count("k", k, minimum=1)
         if metric not in ("cosine", "pearson"):
             raise ValueError(f"metric is {metric!r}; 'cosine' or 'pearson' is taken")
-        self.metric = metric
+        self.metric: Metric = metric
         if not (np.isfinite(shrink) and shrink >= 0):
             raise ValueError(f"shrink is {shrink}; a finite number of at least 0 is taken")
         self.shrink = float(shrink)
+        self.min_overlap = as_count("min_overlap", min_overlap, minimum=1)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(k={self.k}, metric={self.metric!r}, shrink={self.shrink:g})"
+    def _nearest(self, queries: csr_matrix, rows: csr_matrix, k: int, own: npt.NDArray[np.int64]) -> csr_matrix:
+        """Return the ``k`` nearest rows of each query as (n_queries, n_rows), without row ``own[i]`` for query i."""
+        found = sparse_cosine_topk(
+            queries,
+            rows,
+            k + 1,
+            threshold=_POSITIVE,
+            metric=self.metric,
+            shrink=self.shrink,
+            min_overlap=self.min_overlap,
+        )
+        counts = np.diff(found.indptr)
+        query = np.repeat(np.arange(len(counts)), counts)
+        others = found.indices != own[query]
+        before = np.cumsum(others) - others  # how many others come before, of all queries
+        kept = others & (before - before[found.indptr[query]] < k)
+        indptr = np.concatenate([[0], np.cumsum(kept)])[found.indptr]
+        return csr_matrix((found.data[kept], found.indices[kept], indptr), shape=found.shape)
+
+    def _derive(self, user_items: csr_matrix) -> None:
+        self._baseline = rating_baseline(user_items)
+        users = np.repeat(np.arange(user_items.shape[0]), np.diff(user_items.indptr))
+        above = user_items.data - self._baseline.of_pairs(users, user_items.indices)
+        self._above = csr_matrix((above, user_items.indices, user_items.indptr), shape=user_items.shape)
+
+    def _predicted(
+        self,
+        weights: csr_matrix,
+        above: csr_matrix,
+        rows: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+        baseline: npt.NDArray[np.float64],
+    ) -> npt.NDArray[np.float64]:
+        """Baseline of each pair plus the mean of a row of ``above``, weighted by a row of ``weights``."""
+        rated = csr_matrix((np.ones(above.nnz), above.indices, above.indptr), shape=above.shape)
+        ratings = baseline.copy()
+        for first in range(0, len(ratings), BATCH_PAIRS):
+            batch = slice(first, first + BATCH_PAIRS)
+            weight, other = weights[rows[0][batch]], rows[1][batch]
+            total = np.asarray(weight.multiply(rated[other]).sum(axis=1)).ravel()
+            moved = np.asarray(weight.multiply(above[other]).sum(axis=1)).ravel()
+            ratings[batch] += np.divide(moved, total, out=np.zeros_like(moved), where=total > 0)
+        values = self.user_items_.data
+        return np.clip(ratings, values.min(), values.max()) if values.size else ratings
 
 
 class UserKNN(_Neighbours):
@@ -107,16 +97,20 @@ class UserKNN(_Neighbours):
     Parameters
     ----------
     k
-        Number of neighbours.
+        Number of neighbours, all with a positive similarity.
     metric
-        "cosine" or "pearson", see `NeighbourSearch`.
+        "cosine" or "pearson", see `sparse_cosine_topk`: Pearson takes each user's mean rating off, so it is for
+        ratings; where all values are equal nobody resembles anybody.
     shrink
         Added to the denominator of the similarity: pulls down pairs of users with short histories.
+    min_overlap
+        Items that two users must have in common.
 
     Notes
     -----
-    `fit` holds the matrix dense as float32 (at most 1 GiB); `recommend` costs one exact search in it and a
-    sparse product. Items that no neighbour has are not returned; a user without history gets an empty list.
+    Memory-based: `fit` and `partial_fit` are O(nnz), and `recommend` and `predict` search the neighbours of the
+    users asked for among all, at most one addition for every two entries that share an item. Items that no neighbour
+    has are not returned; a user without history gets an empty list.
 
     Examples
     --------
@@ -126,11 +120,13 @@ class UserKNN(_Neighbours):
     [[2, -1]]
     """
 
-    def __init__(self, k: int = 80, metric: Metric = "pearson", shrink: float = 0.0) -> None:
-        super().__init__(k, metric, shrink)
+    _learned: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, k: int = 80, metric: Metric = "cosine", shrink: float = 0.0, min_overlap: int = 1) -> None:
+        super().__init__(k, metric, shrink, min_overlap)
 
     def _fit(self, user_items: csr_matrix) -> None:
-        self._search = NeighbourSearch(user_items, self.metric, self.shrink)
+        self._derive(user_items)
 
     def _recommend(
         self,
@@ -140,20 +136,17 @@ class UserKNN(_Neighbours):
         exclude: Pattern | None,
         allow: Pattern | npt.NDArray[np.bool_] | None,
     ) -> TopK:
-        n_users = self.user_items_.shape[0]
-        known = (user_ids >= 0) & (user_ids < n_users)
-        own = np.concatenate([[0], np.cumsum(known)]), user_ids[known]  # nobody is their own neighbour
-        parts = []
-        for first, last in _batches(len(user_ids)):
-            nearest = self._search.topk(
-                history[first:last].toarray(), min(self.k, n_users), pattern_rows(own, first, last)
-            )
-            scores = _as_csr(nearest, n_users) @ self.user_items_
-            parts.append(_select(scores, n, exclude, allow, first, last))
-        return _stack(parts)
+        weights = self._nearest(history, self.user_items_, self.k, user_ids).astype(np.float64)
+        return top_in_batches(len(user_ids), lambda rows: weights[rows] @ self.user_items_, n, exclude, allow)
+
+    def _predict(self, user_ids: npt.NDArray[np.int64], item_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        users, row = np.unique(user_ids, return_inverse=True)
+        weights = self._nearest(self.user_items_[users], self.user_items_, self.k, users)
+        baseline = self._baseline.of_pairs(user_ids, item_ids)
+        return self._predicted(weights, self._above.T.tocsr(), (row, item_ids), baseline)
 
     def _similar_users(self, user_ids: npt.NDArray[np.int64], n: int) -> TopK:
-        return self._search.of_rows(user_ids, n)
+        return top_of_scores(self._nearest(self.user_items_[user_ids], self.user_items_, n, user_ids), n)
 
 
 class ItemKNN(_Neighbours):
@@ -162,21 +155,24 @@ class ItemKNN(_Neighbours):
     Parameters
     ----------
     k
-        Number of neighbours kept of each item.
+        Number of neighbours kept of each item, all with a positive similarity.
     metric
-        "cosine" or "pearson", see `NeighbourSearch`.
+        "cosine" or "pearson", see `sparse_cosine_topk`: Pearson takes each item's mean rating off, so it is for
+        ratings; where all values are equal nothing resembles anything.
     shrink
         Added to the denominator of the similarity: pulls down pairs of items that few users have.
+    min_overlap
+        Users that two items must have in common.
 
     Attributes
     ----------
-    similarity_ : (n_items, n_items) CSR, float64
+    similarity_ : (n_items, n_items) CSR, float32
         Row i holds the similarities of the k nearest neighbours of item i.
 
     Notes
     -----
-    `fit` holds the transposed matrix dense as float32 (at most 1 GiB) and searches every item's neighbours;
-    `recommend` is a sparse product. Items that resemble nothing in the history are not returned.
+    Model-based: `fit` searches every item's neighbours, `recommend` is a sparse product. Items that
+    resemble nothing in the history are not returned.
 
     Examples
     --------
@@ -186,16 +182,23 @@ class ItemKNN(_Neighbours):
     [[-1, -1]]
     """
 
+    _learned: ClassVar[tuple[str, ...]] = ("similarity_",)
+
     similarity_: csr_matrix
 
-    def __init__(self, k: int = 200, metric: Metric = "cosine", shrink: float = 50.0) -> None:
-        super().__init__(k, metric, shrink)
+    def __init__(self, k: int = 200, metric: Metric = "cosine", shrink: float = 50.0, min_overlap: int = 1) -> None:
+        super().__init__(k, metric, shrink, min_overlap)
 
     def _fit(self, user_items: csr_matrix) -> None:
-        n_items = user_items.shape[1]
-        self._search = NeighbourSearch(user_items.T.tocsr(), self.metric, self.shrink)
-        self.similarity_ = _as_csr(self._search.of_rows(np.arange(n_items), min(self.k, n_items)), n_items)
-        self._weights = self.similarity_.T.tocsr()
+        items = user_items.T.tocsr()
+        self.similarity_ = self._nearest(items, items, self.k, np.arange(items.shape[0]))
+        self.similarity_.sort_indices()  # so that sums have one fixed order
+        self._derive(user_items)
+
+    def _derive(self, user_items: csr_matrix) -> None:
+        super()._derive(user_items)
+        self._weights = self.similarity_.T.tocsr().astype(np.float64)
+        self._items = user_items.T.tocsr()
 
     def _recommend(
         self,
@@ -205,49 +208,11 @@ class ItemKNN(_Neighbours):
         exclude: Pattern | None,
         allow: Pattern | npt.NDArray[np.bool_] | None,
     ) -> TopK:
-        return _stack(
-            [
-                _select(history[first:last] @ self._weights, n, exclude, allow, first, last)
-                for first, last in _batches(len(user_ids))
-            ]
-        )
+        return top_in_batches(len(user_ids), lambda rows: history[rows] @ self._weights, n, exclude, allow)
+
+    def _predict(self, user_ids: npt.NDArray[np.int64], item_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        baseline = self._baseline.of_pairs(user_ids, item_ids)
+        return self._predicted(self.similarity_, self._above, (item_ids, user_ids), baseline)
 
     def _similar_items(self, item_ids: npt.NDArray[np.int64], n: int) -> TopK:
-        return self._search.of_rows(item_ids, n)
-
-
-def _batches(n_rows: int) -> Iterator[tuple[int, int]]:
-    """At least one batch, so that no rows give an empty result of the right shape."""
-    for first in range(0, max(n_rows, 1), BATCH_ROWS):
-        yield first, min(first + BATCH_ROWS, n_rows)
-
-
-def _select(
-    scores: csr_matrix,
-    n: int,
-    exclude: Pattern | None,
-    allow: Pattern | npt.NDArray[np.bool_] | None,
-    first: int,
-    last: int,
-) -> TopK:
-    return top_of_scores(
-        scores,
-        n,
-        None if exclude is None else pattern_rows(exclude, first, last),
-        pattern_rows(allow, first, last) if isinstance(allow, tuple) else allow,
-    )
-
-
-def _stack(parts: list[TopK]) -> TopK:
-    return TopK(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def _as_csr(nearest: TopK, n_columns: int) -> csr_matrix:
-    """Put the neighbours into a sparse matrix with sorted indices, so that sums have one fixed order."""
-    real = nearest.ids >= 0
-    indptr = np.concatenate([[0], np.cumsum(nearest.counts)])
-    matrix = csr_matrix(
-        (nearest.scores[real].astype(np.float64), nearest.ids[real], indptr), (len(nearest.ids), n_columns)
-    )
-    matrix.sort_indices()
-    return matrix
+        return top_of_scores(self._nearest(self._items[item_ids], self._items, n, item_ids), n)

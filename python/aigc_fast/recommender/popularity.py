@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
@@ -28,6 +30,8 @@ class TopPop(Recommender):
     >>> TopPop().fit(history).recommend([1, 3], n=2).ids.tolist()
     [[0, 1], [2, 1]]
     """
+
+    _learned: ClassVar[tuple[str, ...]] = ("popularity_",)
 
     popularity_: npt.NDArray[np.float32]
 

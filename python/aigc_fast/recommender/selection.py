@@ -1,6 +1,9 @@
-"""Select the best items of sparse score rows with the kernels, so that every list obeys one order."""
+"""Select the best items of rows of scores with the kernels, so that every list obeys one order."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +12,17 @@ from scipy.sparse import csr_matrix
 from aigc_fast import TopK, cosine_topk
 from aigc_fast.recommender.arguments import Pattern, pattern_rows
 
+#: Rows of scores, missing ones NaN or without an entry.
+Scores: TypeAlias = csr_matrix | npt.NDArray[np.floating[Any]]
+
+#: Rows that are scored at a time: bounds the block of scores.
+BATCH_ROWS = 512
+
 _ONE = np.ones((1, 1), np.float32)
 
 
 def top_of_scores(
-    scores: csr_matrix,
+    scores: Scores,
     n: int,
     exclude: Pattern | None = None,
     allow: Pattern | npt.NDArray[np.bool_] | None = None,
@@ -21,16 +30,19 @@ def top_of_scores(
     """Best ``n`` entries of each row of ``scores``, by score descending, then column ascending.
 
     A row of scores is a table of one-dimensional items and the query is 1, so their inner product is the
-    score itself; columns without an entry are NaN, which the kernel never returns. Scores are rounded to float32
+    score itself; NaN, and columns without an entry, are never returned. Scores are rounded to float32
     before the selection, so the order is that of the scores returned.
     """
     n_rows, n_items = scores.shape
     result = TopK(np.empty((n_rows, n), np.float32), np.empty((n_rows, n), np.int64), np.empty(n_rows, np.int64))
     line = np.empty((n_items, 1), np.float32)
     for row in range(n_rows):
-        entries = slice(scores.indptr[row], scores.indptr[row + 1])
-        line.fill(np.nan)
-        line[scores.indices[entries], 0] = scores.data[entries]
+        if isinstance(scores, np.ndarray):
+            line[:, 0] = scores[row]
+        else:
+            entries = slice(scores.indptr[row], scores.indptr[row + 1])
+            line.fill(np.nan)
+            line[scores.indices[entries], 0] = scores.data[entries]
         this = slice(row, row + 1)
         cosine_topk(
             _ONE,
@@ -42,3 +54,25 @@ def top_of_scores(
             out=TopK(result.scores[this], result.ids[this], result.counts[this]),
         )
     return result
+
+
+def top_in_batches(
+    n_rows: int,
+    score: Callable[[slice], Scores],
+    n: int,
+    exclude: Pattern | None,
+    allow: Pattern | npt.NDArray[np.bool_] | None,
+) -> TopK:
+    """Best ``n`` entries of each of ``n_rows`` rows, whose scores are computed for a slice of the rows at a time."""
+    parts = []
+    for first in range(0, max(n_rows, 1), BATCH_ROWS):  # one at least, for the shape of an empty result
+        last = min(first + BATCH_ROWS, n_rows)
+        parts.append(
+            top_of_scores(
+                score(slice(first, last)),
+                n,
+                None if exclude is None else pattern_rows(exclude, first, last),
+                pattern_rows(allow, first, last) if isinstance(allow, tuple) else allow,
+            )
+        )
+    return TopK(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -109,7 +109,7 @@ def collaborative_vectors(user_items: CSR, dim: int = 64) -> Float32:
     if not used.any():
         return np.zeros((matrix.shape[1], size), np.float32)
     scale = np.divide(1, length, out=np.zeros_like(length), where=used)
-    _, singular, right = _svd(matrix @ diags(scale), size)
+    _, singular, right = truncated_svd(matrix @ diags(scale), size)
     vectors = np.where(used[:, None], right * np.sqrt(singular), 0)  # exactly zero, without rounding noise
     return _unit_rows(vectors)
 
@@ -199,7 +199,7 @@ def _title_columns(titles: npt.NDArray[np.str_], buckets: int) -> Float64:
     return columns
 
 
-def _svd(matrix: csr_matrix, dim: int) -> tuple[Float64, Float64, Float64]:
+def truncated_svd(matrix: csr_matrix, dim: int) -> tuple[Float64, Float64, Float64]:
     """Truncate the SVD, singular values descending, with a fixed start and sign: the same at every call.
 
     ARPACK starts from a random vector unless given one; the sign of a pair of singular vectors is free, here

@@ -128,6 +128,26 @@ def accuracy_by_user(topk: TopK, test: CSR, n: int) -> dict[str, npt.NDArray[np.
     }
 
 
+def rating_errors(predicted: npt.ArrayLike, actual: npt.ArrayLike) -> dict[str, float]:
+    """Root mean square error and mean absolute error of predicted ratings; NaN where there are none.
+
+    Parameters
+    ----------
+    predicted, actual : (n_pairs,)
+        What `Recommender.predict` returned, and what the users gave.
+
+    Examples
+    --------
+    >>> rating_errors([3.0, 4.0, 4.5, 2.0], [3.0, 5.0, 4.5, 1.0])
+    {'RMSE': 0.7071067811865476, 'MAE': 0.5}
+    """
+    one, other = np.asarray(predicted, np.float64), np.asarray(actual, np.float64)
+    if one.ndim != 1 or one.shape != other.shape:
+        raise ValueError(f"predicted has shape {one.shape} and actual {other.shape}; one number a pair is taken")
+    error = one - other
+    return {"RMSE": float(np.sqrt(_mean(error**2))), "MAE": _mean(np.abs(error))}
+
+
 def gini(counts: npt.ArrayLike) -> float:
     """Gini coefficient of non-negative numbers: 0 if all are equal, (n − 1) / n if one of n has everything.
 

@@ -1,0 +1,164 @@
+"""Linear models of the interactions: strong yardsticks with one or two parameters."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import lapack
+from scipy.sparse import csr_matrix
+
+from aigc_fast import TopK, cosine_topk
+from aigc_fast.recommender.arguments import Pattern, as_count
+from aigc_fast.recommender.base import Recommender
+from aigc_fast.recommender.selection import top_in_batches
+from aigc_fast.recommender.vectors import truncated_svd
+
+
+class EASE(Recommender):
+    """Predict each item from all others by ridge regression: score(u, i) = Σ_j r_uj·B_ji with B_ii = 0.
+
+    With P = (XᵀX + λI)⁻¹, B_ji = −P_ji / P_ii: Steck, "Embarrassingly shallow autoencoders for sparse data",
+    WWW 2019.
+
+    Parameters
+    ----------
+    regularization
+        λ, above 0. The more interactions, the larger.
+
+    Attributes
+    ----------
+    weights_ : (n_items, n_items) float32
+        B.
+
+    Notes
+    -----
+    `fit` inverts an (n_items, n_items) matrix in float64: O(n_items³) time and some 32·n_items² bytes, for catalogues
+    of up to some ten thousand items. Items that nobody has are not returned; a user without history gets an empty list.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> history = csr_matrix([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 1, 1]])
+    >>> EASE(regularization=1.0).fit(history).recommend(0, n=1).ids.tolist()
+    [[2]]
+    """
+
+    _learned: ClassVar[tuple[str, ...]] = ("weights_",)
+
+    weights_: npt.NDArray[np.float32]
+
+    def __init__(self, regularization: float = 400.0) -> None:
+        if not (np.isfinite(regularization) and regularization > 0):
+            raise ValueError(f"regularization is {regularization}; a finite number above 0 is taken")
+        self.regularization = float(regularization)
+
+    def _fit(self, user_items: csr_matrix) -> None:
+        matrix = user_items.astype(np.float64)
+        gram = (matrix.T @ matrix).toarray(order="F")
+        gram[np.diag_indices_from(gram)] += self.regularization
+        inverse = _positive_definite_inverse(gram)
+        inverse /= -np.diag(inverse)
+        np.fill_diagonal(inverse, 0)
+        self.weights_ = np.ascontiguousarray(inverse, np.float32)
+
+    def _recommend(
+        self,
+        user_ids: npt.NDArray[np.int64],
+        history: csr_matrix,
+        n: int,
+        exclude: Pattern | None,
+        allow: Pattern | npt.NDArray[np.bool_] | None,
+    ) -> TopK:
+        nobody_has = np.bincount(self.user_items_.indices, minlength=self.user_items_.shape[1]) == 0
+
+        def score(rows: slice) -> npt.NDArray[np.float32]:
+            scores = np.asarray(history[rows] @ self.weights_)
+            scores[~scores.any(axis=1)] = np.nan  # a history that says nothing
+            scores[:, nobody_has] = np.nan
+            return scores
+
+        return top_in_batches(len(user_ids), score, n, exclude, allow)
+
+
+class PureSVD(Recommender):
+    """Project histories on the leading singular vectors: score(u, i) = r_u Q Q_iᵀ, with R ≈ U Σ Qᵀ.
+
+    Cremonesi, Koren and Turrin, "Performance of recommender algorithms on top-n recommendation tasks", RecSys 2010.
+
+    Parameters
+    ----------
+    factors
+        Number of singular vectors; at most one less than users and items are used.
+
+    Attributes
+    ----------
+    item_factors_ : (n_items, factors) float32
+        Q; zero for items that nobody has.
+    singular_values_ : (factors,) float64
+        The diagonal of Σ, descending.
+
+    Notes
+    -----
+    SciPy's ARPACK finds Q; `recommend` is an exact search by inner product (`cosine_topk`), so it never holds the
+    scores of all users. Items that nobody has are not returned; a user without history gets an empty list.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> history = csr_matrix([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 1, 1]])
+    >>> PureSVD(factors=2).fit(history).recommend(0, n=1).ids.tolist()
+    [[2]]
+    """
+
+    _learned: ClassVar[tuple[str, ...]] = ("item_factors_", "singular_values_")
+
+    item_factors_: npt.NDArray[np.float32]
+    singular_values_: npt.NDArray[np.float64]
+
+    def __init__(self, factors: int = 20) -> None:
+        self.factors = as_count("factors", factors, minimum=1)
+
+    def _fit(self, user_items: csr_matrix) -> None:
+        matrix = user_items.astype(np.float64)
+        size = min(self.factors, min(matrix.shape) - 1)
+        if size < 1 or not matrix.count_nonzero():
+            self.singular_values_, factors = np.zeros(0), np.zeros((matrix.shape[1], 0))
+        else:
+            _, self.singular_values_, factors = truncated_svd(matrix, size)
+        has_users = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
+        # Rounding leaves a little in the rows of items that nobody has.
+        self.item_factors_ = np.where(has_users[:, None], factors, 0).astype(np.float32)
+
+    def _recommend(
+        self,
+        user_ids: npt.NDArray[np.int64],
+        history: csr_matrix,
+        n: int,
+        exclude: Pattern | None,
+        allow: Pattern | npt.NDArray[np.bool_] | None,
+    ) -> TopK:
+        users, items = _nan_for_zeros(history @ self.item_factors_), _nan_for_zeros(self.item_factors_)
+        return cosine_topk(users, items, n, metric="inner_product", exclude=exclude, allow=allow)
+
+    def _similar_items(self, item_ids: npt.NDArray[np.int64], n: int) -> TopK:
+        # The cosines of rows of QΣ are those of the columns of UΣQᵀ.
+        items = (self.item_factors_ * self.singular_values_).astype(np.float32)
+        return cosine_topk(items[item_ids], items, n, exclude=(np.arange(len(item_ids) + 1), item_ids))
+
+
+def _nan_for_zeros(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Make rows of zeros NaN, which the kernels never return and never find anything for."""
+    return np.where(rows.any(axis=1, keepdims=True), rows, np.float32(np.nan))
+
+
+def _positive_definite_inverse(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Inverse by Cholesky's factors, half the work of a general one."""
+    factor, failed = lapack.dpotrf(matrix, lower=False, overwrite_a=True)
+    if not failed:
+        inverse, failed = lapack.dpotri(factor, lower=False, overwrite_c=True)
+    if failed:
+        raise np.linalg.LinAlgError("regularization is too small for these interactions: their matrix is singular")
+    whole: npt.NDArray[np.float64] = np.triu(inverse) + np.triu(inverse, 1).T  # only this half was written
+    return whole
