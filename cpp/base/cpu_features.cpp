@@ -3,6 +3,8 @@
 #include <sched.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 #include <algorithm>
@@ -52,6 +54,8 @@ unsigned cpu_features() {
     // Not every compiler knows this one by name.
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
     if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1u) != 0) features |= kAvxVnni;
+#elif defined(__aarch64__)
+    if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) features |= kNeonDotProd;
 #endif
     return features;
 }

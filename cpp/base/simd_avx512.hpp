@@ -9,6 +9,7 @@
 namespace {
 
 struct F64x8 {
+    static constexpr std::size_t tile_rows = 4;
     __m512d value;
 
     static F64x8 zero() { return {_mm512_setzero_pd()}; }

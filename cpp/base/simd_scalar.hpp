@@ -9,6 +9,8 @@ namespace {
 
 // Eight float64 partial sums: lane l holds elements l, l+8, l+16, ... (the canonical score's order).
 struct F64x8 {
+    // A tile of so many rows by so many keeps its sums in registers; a divisor of four.
+    static constexpr std::size_t tile_rows = 4;
     double lane[8];
 
     static F64x8 zero() { return {}; }

@@ -32,6 +32,9 @@ constexpr Kernels kAll[] = {
      {.015, .0047, .4}},
 #endif
     {"avx2", kAvx2Fma, &score_avx2, &f32_scan_avx2, &int8_scan_avx2, &sparse_avx2, {.015, .015, .4}},
+#elif defined(__aarch64__)
+    {"neon_dotprod", kNeonDotProd, &score_neon, &f32_scan_neon, &int8_scan_neon_dotprod, &sparse_neon, {.03, .01, .8}},
+    {"neon", kBaseline, &score_neon, &f32_scan_neon, &int8_scan_neon, &sparse_neon, {.03, .03, .8}},
 #endif
     {"scalar", kBaseline, &score_scalar, &f32_scan_scalar, &int8_scan_scalar, &sparse_scalar, {.3, .5, 3.}},
 };

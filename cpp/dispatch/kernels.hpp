@@ -9,7 +9,8 @@
 
 namespace aigc_fast {
 
-// Nanoseconds of one core, for the planner; measured once on a server core, and only their proportions matter.
+// Nanoseconds of one core, for the planner; measured once on a server core, and only their proportions matter. NEON's
+// are AVX2's and AVX-VNNI's at half the width, not measured.
 struct KernelCosts {
     double f32_multiply_add;   // in a full tile of the float32 scan
     double int8_multiply_add;  // in a full tile of the int8 scan

@@ -50,5 +50,6 @@ struct F32ScanKernels {
 extern const F32ScanKernels f32_scan_scalar;
 extern const F32ScanKernels f32_scan_avx2;
 extern const F32ScanKernels f32_scan_avx512;
+extern const F32ScanKernels f32_scan_neon;
 
 }  // namespace aigc_fast

@@ -78,5 +78,7 @@ extern const Int8ScanKernels int8_scan_avx2;
 extern const Int8ScanKernels int8_scan_avx_vnni;
 extern const Int8ScanKernels int8_scan_avx512;
 extern const Int8ScanKernels int8_scan_avx512_vnni;
+extern const Int8ScanKernels int8_scan_neon;
+extern const Int8ScanKernels int8_scan_neon_dotprod;
 
 }  // namespace aigc_fast

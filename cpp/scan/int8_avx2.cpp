@@ -7,6 +7,8 @@
 
 namespace {
 
+constexpr std::int32_t kCodeOffset = 128;
+
 struct Codes {
     __m256i rows_i16x16[4];  // four rows each
     static Codes load(const std::uint8_t* codes) {

@@ -7,6 +7,8 @@
 
 namespace {
 
+constexpr std::int32_t kCodeOffset = 128;
+
 struct Codes {
     __m512i rows_i16x32[2];  // eight rows each
     static Codes load(const std::uint8_t* codes) {

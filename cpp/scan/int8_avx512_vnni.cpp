@@ -7,6 +7,8 @@
 
 namespace {
 
+constexpr std::int32_t kCodeOffset = 128;
+
 struct Codes {
     __m512i value_u8x64;
     static Codes load(const std::uint8_t* codes) { return {_mm512_loadu_si512(codes)}; }

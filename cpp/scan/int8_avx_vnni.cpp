@@ -8,6 +8,8 @@
 
 namespace {
 
+constexpr std::int32_t kCodeOffset = 128;
+
 struct Codes {
     __m256i rows_u8x32[2];  // eight rows each
     static Codes load(const std::uint8_t* codes) {

@@ -1,5 +1,6 @@
 // The int8 scan's kernels, written once over the types of the file that includes this:
 //   Codes, QueryCodes   four dimensions of the 16 rows of a block, and of one query
+//   kCodeOffset         what codes are raised by when they meet queries: 128 as unsigned bytes, 0 as signed ones
 //   Sums                the 16 integer sums of one query with a block: start, add, signs, store
 //   Signs               where a sum is negative: &, all_negative
 //   not_negative        of 16 stored sums, those that are not negative, as a bit mask
@@ -24,8 +25,8 @@ constexpr std::size_t kGroupBytes = kCodeRows * kCodeGroup;
 constexpr std::size_t kEncodeChunk = 64;
 constexpr std::size_t kCacheLine = 64;
 
-// Each query's accumulator starts here for a block: -(threshold) - 128 * sum(d). The threshold is rounded down by more
-// than float32 can have rounded it up: two units, and 2^-20 of its terms.
+// Each query's accumulator starts here for a block: -(threshold) - offset * sum(d). The threshold is rounded down by
+// more than float32 can have rounded it up: two units, and 2^-20 of its terms.
 inline void accumulator_starts(const Int8Block& block, std::size_t index, const Int8Queries& queries,
                                std::int32_t* starts) {
     const float inverse_scale = 1.0f / block.scale[index];
@@ -38,7 +39,7 @@ inline void accumulator_starts(const Int8Block& block, std::size_t index, const 
         threshold = threshold < limit ? threshold : limit;  // infinite cutoffs: never, or always, a hit
         threshold = threshold > -limit ? threshold : -limit;
         threshold -= __builtin_fabsf(threshold) * 0x1p-20f + 2.0f;
-        starts[q] = -static_cast<std::int32_t>(threshold) - 128 * queries.code_sums[q];
+        starts[q] = -static_cast<std::int32_t>(threshold) - kCodeOffset * queries.code_sums[q];
     }
 }
 
@@ -54,7 +55,7 @@ template <std::size_t Blocks>
             const std::int32_t* values = sums[query - first_query][b];
             unsigned rows = not_negative(values);
             if (rows == 0) continue;
-            const std::int32_t zero = starts[b][query] + 128 * queries.code_sums[query];  // the sum where c.d is zero
+            const std::int32_t zero = starts[b][query] + kCodeOffset * queries.code_sums[query];  // where c.d is zero
             const float scale = block.scale[first_block + b] * queries.scale[query];
             for (; rows != 0; rows &= rows - 1) {
                 const auto row = static_cast<std::uint32_t>(__builtin_ctz(rows));

@@ -9,6 +9,8 @@ namespace {
 using aigc_fast::kCodeGroup;
 using aigc_fast::kCodeRows;
 
+constexpr std::int32_t kCodeOffset = 128;
+
 struct Codes {
     const std::uint8_t* bytes;
     static Codes load(const std::uint8_t* codes) { return {codes}; }

@@ -30,5 +30,6 @@ struct ScoreKernels {
 extern const ScoreKernels score_scalar;
 extern const ScoreKernels score_avx2;
 extern const ScoreKernels score_avx512;
+extern const ScoreKernels score_neon;
 
 }  // namespace aigc_fast

@@ -32,7 +32,7 @@ inline void pairs_of(const T* const* x, const double* q, std::size_t dim, aigc_f
 template <class T>
 void pairs(const T* const* x, std::size_t count, const double* q, std::size_t dim, aigc_fast::DotAndSquare* out) {
     std::size_t i = 0;
-    for (; i + 4 <= count; i += 4) pairs_of<4>(x + i, q, dim, out + i);
+    for (; i + F64x8::tile_rows <= count; i += F64x8::tile_rows) pairs_of<F64x8::tile_rows>(x + i, q, dim, out + i);
     for (; i < count; ++i) pairs_of<1>(x + i, q, dim, out + i);
 }
 
@@ -47,27 +47,38 @@ void cosines(const aigc_fast::DotAndSquare* pairs, std::size_t count, double que
     }
 }
 
-// Sixteen independent sums hide the latency of the multiply-add.
-void tile_4x4(const double* const* x, const double* const* q, std::size_t dim, double* out) {
-    F64x8 sums[4][4];
-    for (auto& row : sums)
-        for (auto& sum : row) sum = F64x8::zero();
+// A part of out[4][4] whose independent sums hide the latency of the multiply-add.
+template <std::size_t Rows>
+inline void tile_of(const double* const* x, const double* const* q, std::size_t dim, double* out) {
+    F64x8 sums[Rows][Rows];
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < Rows; ++i)
+#pragma GCC unroll 4
+        for (std::size_t j = 0; j < Rows; ++j) sums[i][j] = F64x8::zero();
     const auto step = [&](auto load) {
-        F64x8 q_f64x8[4];
+        F64x8 q_f64x8[Rows];
 #pragma GCC unroll 4
-        for (int j = 0; j < 4; ++j) q_f64x8[j] = load(q[j]);
+        for (std::size_t j = 0; j < Rows; ++j) q_f64x8[j] = load(q[j]);
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) {
+        for (std::size_t i = 0; i < Rows; ++i) {
             const F64x8 x_f64x8 = load(x[i]);
 #pragma GCC unroll 4
-            for (int j = 0; j < 4; ++j) sums[i][j] = F64x8::fma(x_f64x8, q_f64x8[j], sums[i][j]);
+            for (std::size_t j = 0; j < Rows; ++j) sums[i][j] = F64x8::fma(x_f64x8, q_f64x8[j], sums[i][j]);
         }
     };
     std::size_t at = 0;
     for (; at + 8 <= dim; at += 8) step([&](const double* row) { return F64x8::load(row + at); });
     if (at < dim) step([&](const double* row) { return F64x8::load_tail(row + at, dim - at); });
-    for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 4; ++j) out[4 * i + j] = sums[i][j].sum();
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < Rows; ++i)
+#pragma GCC unroll 4
+        for (std::size_t j = 0; j < Rows; ++j) out[4 * i + j] = sums[i][j].sum();
+}
+
+void tile_4x4(const double* const* x, const double* const* q, std::size_t dim, double* out) {
+    for (std::size_t i = 0; i < 4; i += F64x8::tile_rows)
+        for (std::size_t j = 0; j < 4; j += F64x8::tile_rows)
+            tile_of<F64x8::tile_rows>(x + i, q + j, dim, out + 4 * i + j);
 }
 
 // A plain loop: IEEE division and conversion give the same bits however it is vectorized.

@@ -27,5 +27,6 @@ struct SparseKernels {
 extern const SparseKernels sparse_scalar;
 extern const SparseKernels sparse_avx2;
 extern const SparseKernels sparse_avx512;
+extern const SparseKernels sparse_neon;
 
 }  // namespace aigc_fast

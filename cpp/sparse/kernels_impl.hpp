@@ -1,30 +1,31 @@
 // The kernels of sparse scans: loops that the compiler vectorizes for the instruction set of the file that includes
-// this. Sums are exact and estimates only propose, so the bits of results do not depend on how.
+// this, which also defines kLanes: the 32-bit lanes of a register. Sums are exact and estimates only propose, so the
+// bits of results do not depend on how.
 #pragma once
 
 #include "sparse/kernels.hpp"
 
 namespace {
 
-// Vectors of the compiler's own, which it maps to the registers that there are.
-using I16x16 = std::int16_t __attribute__((vector_size(32)));
-using I32x16 = std::int32_t __attribute__((vector_size(64)));
+// Vectors of the compiler's own.
+using I32 = std::int32_t __attribute__((vector_size(4 * kLanes)));
 
 void add_columns(const std::int16_t* tile, const std::uint32_t* slots, const std::int32_t* values, std::size_t count,
                  std::int32_t* sums) {
-    static_assert(aigc_fast::kColumnTile == 4 * 16, "a tile is four vectors of sums");
-    I32x16 sums_i32x16[4];
-    __builtin_memcpy(sums_i32x16, sums, sizeof sums_i32x16);
+    constexpr std::size_t vectors = aigc_fast::kColumnTile / kLanes;
+    I32 sums_i32[vectors];
+    __builtin_memcpy(sums_i32, sums, sizeof sums_i32);
     for (std::size_t i = 0; i < count; ++i) {
         const std::int16_t* column = tile + std::size_t{slots[i]} * aigc_fast::kColumnTile;
-#pragma GCC unroll 4
-        for (std::size_t v = 0; v < 4; ++v) {
-            I16x16 column_i16x16;
-            __builtin_memcpy(&column_i16x16, column + 16 * v, sizeof column_i16x16);
-            sums_i32x16[v] += __builtin_convertvector(column_i16x16, I32x16) * values[i];
+#pragma GCC unroll 16
+        for (std::size_t v = 0; v < vectors; ++v) {
+            I32 column_i32;  // filled by one load that widens
+#pragma GCC unroll 16
+            for (std::size_t l = 0; l < kLanes; ++l) column_i32[l] = column[kLanes * v + l];
+            sums_i32[v] += column_i32 * values[i];
         }
     }
-    __builtin_memcpy(sums, sums_i32x16, sizeof sums_i32x16);
+    __builtin_memcpy(sums, sums_i32, sizeof sums_i32);
 }
 
 template <class Sum>
@@ -40,7 +41,7 @@ void peaks(const Sum* sums, const float* scale, std::size_t rows, float* peaks, 
 
 template <class Sum>
 std::size_t hits(const Sum* sums, const float* scale, std::size_t rows, float cutoff, std::uint32_t* hits) {
-    constexpr std::size_t kGroup = 16;  // most groups have no hit
+    constexpr std::size_t kGroup = 32;  // most have no hit; smaller ones are unrolled before they could be vectorized
     std::size_t count = 0;
     const auto append = [&](std::size_t r) {
         hits[count] = static_cast<std::uint32_t>(r);

@@ -1,3 +1,9 @@
+#include <cstddef>
+
+namespace {
+constexpr std::size_t kLanes = 4;
+}
+
 #include "sparse/kernels_impl.hpp"
 
 namespace aigc_fast {

@@ -7,14 +7,14 @@ shift
 checked=0
 status=0
 for object in "$@"; do
-    case $object in *_avx*) ;; *) continue ;; esac
+    case $object in *_avx* | *_neon*) ;; *) continue ;; esac
     checked=$((checked + 1))
     # W, V, u: weak and unique symbols. Everything but the tables is local (lower case).
     if "$nm" -C --defined-only "$object" | grep -E ' [WVuiwv] '; then
         echo "$object defines shared symbols" >&2
         status=1
     fi
-    if "$nm" -C --defined-only "$object" | grep -E ' [A-Z] ' | grep -vE ' aigc_fast::[a-z0-9]+(_[a-z0-9]+)*_avx[a-z0-9_]*$'; then
+    if "$nm" -C --defined-only "$object" | grep -E ' [A-Z] ' | grep -vE ' aigc_fast::[a-z0-9]+(_[a-z0-9]+)*_(avx|neon)[a-z0-9_]*$'; then
         echo "$object exports more than its table" >&2
         status=1
     fi

@@ -1,5 +1,7 @@
 // The canonical score's kernels: bit for bit what plain loops give, on every instruction set; they read no further
 // than a row.
+#include <algorithm>
+#include <cmath>
 #include <random>
 #include <vector>
 
@@ -63,6 +65,23 @@ void check_tile(const Kernels& kernels, std::size_t dim, std::mt19937_64& random
                        kernels.isa, dim, i, j);
 }
 
+void check_cosines(const Kernels& kernels, std::size_t count, std::mt19937_64& random) {
+    const double odd[] = {0.0, 1.0, 1e-300, 1e300, static_cast<double>(NAN)};
+    std::uniform_real_distribution<double> any(-2.0, 2.0);
+    GuardedArray<DotAndSquare> pairs(count);
+    for (auto& pair : pairs) pair = {any(random), random() % 3 ? std::fabs(any(random)) : odd[random() % 5]};
+    for (const double query_norm : {0.0, 0.3, 1.0, 1e150}) {
+        GuardedArray<double> out(count);
+        kernels.score->cosines(pairs.data(), count, query_norm, out.data());
+        for (std::size_t i = 0; i < count; ++i) {
+            const double norms = std::sqrt(pairs[i].square) * query_norm;
+            const double expected = norms == 0.0 ? 0.0 : std::clamp(pairs[i].dot / norms, -1.0, 1.0);
+            CHECK_CASE(test::same_bits(out[i], expected), "%s, pair %zu of %zu, query norm %g", kernels.isa, i, count,
+                       query_norm);
+        }
+    }
+}
+
 template <class T>
 void check_divide(const char* isa, void (*divide)(const double*, double, T*, std::size_t), std::size_t dim,
                   std::mt19937_64& random) {
@@ -88,6 +107,7 @@ int main() {
             check_pairs(isa, kernels.score->pairs_f32, dim, random);
             check_pairs(isa, kernels.score->pairs_f64, dim, random);
             check_tile(kernels, dim, random);
+            check_cosines(kernels, dim, random);
             check_divide(isa, kernels.score->divide_to_f32, dim, random);
             check_divide(isa, kernels.score->divide_to_f64, dim, random);
         }

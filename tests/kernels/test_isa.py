@@ -14,12 +14,12 @@ from .checks import assert_same_results
 from .subprocesses import failing_python, run_python
 from .ways import ISAS
 
-KNOWN = ["avx512_vnni", "avx512", "avx_vnni", "avx2", "scalar"]  # best first
+KNOWN = ["avx512_vnni", "avx512", "avx_vnni", "avx2", "neon_dotprod", "neon", "scalar"]  # best first
 
 
 def cpu_flags() -> set[str]:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((set(line.split(":")[1].split()) for line in lines if line.startswith("flags")), set())
+    return next((set(line.split(":")[1].split()) for line in lines if line.startswith(("flags", "Features"))), set())
 
 
 def test_available_isas_are_what_the_cpu_has() -> None:
@@ -30,6 +30,8 @@ def test_available_isas_are_what_the_cpu_has() -> None:
         "avx512": avx512,
         "avx_vnni": {"avx2", "fma", "avx_vnni"},
         "avx2": {"avx2", "fma"},
+        "neon_dotprod": {"asimd", "asimddp"},
+        "neon": {"asimd"},
         "scalar": set(),
     }
     assert available_isas() == [name for name in KNOWN if needs[name] <= flags]

@@ -1,0 +1,11 @@
+#include <cstddef>
+
+namespace {
+constexpr std::size_t kLanes = 4;
+}
+
+#include "sparse/kernels_impl.hpp"
+
+namespace aigc_fast {
+const SparseKernels sparse_neon = kSparseKernels;
+}
