@@ -137,7 +137,10 @@ def test_bad_validation_is_refused_by_name(validation, error, message):
 @pytest.mark.parametrize(
     ("setting", "value", "error"),
     [
-        ("noise_dim", 0, ValueError),
+        ("noise_dim", -1, ValueError),
+        ("pack", 0, ValueError),
+        ("n_codes", -1, ValueError),
+        ("kl", -0.5, ValueError),
         ("noise_dim", 2.0, TypeError),
         ("hidden", (), TypeError),
         ("hidden", 64, TypeError),

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from aigc_fast.gan import Discriminator, Generator
-from aigc_fast.gan.networks import LEAK, Standardize
+from aigc_fast.gan.layers import LEAK, Standardize
 
 
 def seeded(seed: int) -> torch.Generator:

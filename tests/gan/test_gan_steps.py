@@ -9,7 +9,8 @@ import torch
 
 from aigc_fast.gan.config import GANConfig
 from aigc_fast.gan.state import TrainingState
-from aigc_fast.gan.training import Pairs, cosine_schedule, discriminator_step, generator_step
+from aigc_fast.gan.steps import Pairs, discriminator_step, generator_step
+from aigc_fast.gan.training import cosine_schedule
 
 from .small import draw_pairs, small_gan
 

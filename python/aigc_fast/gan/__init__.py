@@ -13,6 +13,8 @@ from aigc_fast.gan.content import ContentGAN  # noqa: E402 - after the check, so
 from aigc_fast.gan.losses import (  # noqa: E402
     LOSSES,
     AdversarialLoss,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
     non_saturating_discriminator_loss,
     non_saturating_generator_loss,
     relativistic_discriminator_loss,
@@ -20,7 +22,7 @@ from aigc_fast.gan.losses import (  # noqa: E402
     squared_gradient_norms,
 )
 from aigc_fast.gan.manifolds import PRDC, prdc  # noqa: E402
-from aigc_fast.gan.networks import Discriminator, Generator  # noqa: E402
+from aigc_fast.gan.networks import Discriminator, Encoder, Generator  # noqa: E402
 from aigc_fast.gan.training import NonFiniteLossError  # noqa: E402
 
 __all__ = [
@@ -29,8 +31,11 @@ __all__ = [
     "AdversarialLoss",
     "ContentGAN",
     "Discriminator",
+    "Encoder",
     "Generator",
     "NonFiniteLossError",
+    "hinge_discriminator_loss",
+    "hinge_generator_loss",
     "non_saturating_discriminator_loss",
     "non_saturating_generator_loss",
     "prdc",

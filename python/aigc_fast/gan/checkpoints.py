@@ -18,9 +18,8 @@ from torch import Tensor
 
 from aigc_fast.gan.state import Snapshot
 
-FORMAT = "aigc_fast.gan 1"  # raise the number when older readers would misunderstand the file
+FORMAT = "aigc_fast.gan 2"  # raise the number when older readers would misunderstand the file
 BEST = "best."  # prefix of the best epoch's tensors
-BEST = "best."
 
 
 class Checkpoint(NamedTuple):

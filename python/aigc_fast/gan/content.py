@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -15,10 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from aigc_fast.gan.checkpoints import Checkpoint, CheckpointWriter, read_checkpoint, write_checkpoint
 from aigc_fast.gan.config import GANConfig
-from aigc_fast.gan.inputs import Matrix, check_integer, check_matrix, check_pairs, check_streams
+from aigc_fast.gan.inputs import Matrix, check_codes, check_integer, check_matrix, check_pairs, check_streams
 from aigc_fast.gan.sampling import sample
 from aigc_fast.gan.state import History, Snapshot, TrainingState
-from aigc_fast.gan.training import Pairs, Probe, cosine_schedule, train
+from aigc_fast.gan.steps import Pairs
+from aigc_fast.gan.training import Probe, cosine_schedule, train
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 PROBE_ROWS = 1000  # pairs on which quality is measured after each epoch
@@ -34,15 +36,33 @@ class ContentGAN:
 
     Parameters
     ----------
+    generator
+        ``"mlp"``, or ``"vae"``: an encoder learns with the generator, which also gives back what was encoded.
     noise_dim
-        Width of the noise.
+        Width of the noise. 0: none, one answer to one condition (for ablations).
+    n_codes
+        Number of codes beside the noise (InfoGAN): an auxiliary head must be able to read the code from the vector, so
+        that each code comes to stand for a kind of content; :meth:`generate` takes them. 0: none.
     hidden
-        Widths of the hidden layers of both networks.
+        Widths of the hidden layers of all networks.
+    image_shape
+        (height, width), multiples of 4, where vectors are the pixels of grey images: the networks are then
+        convolutional (DCGAN), and generated pixels are not negative. None: vectors without a shape.
     loss
         ``"relativistic"``: the pairing loss with R1 and R2 penalties (R3GAN), recommended.
+        ``"hinge"``: with a spectrally normalized discriminator.
         ``"non_saturating"``: ``L_G = -E[log D(G(z))]``, ``L_D = -E[log D(x)] - E[log(1 - D(G(z)))]``.
     penalty
         Weight gamma of ``gamma / 2 * (R1 + R2)``; the relativistic loss alone uses it.
+    pack
+        Pairs that the discriminator judges together (PacGAN), against collapse.
+    adversarial
+        Weight of the adversarial loss in the generator's. 0: no discriminator (for ablations).
+    reconstruction
+        Weight of 1 - cosine of the real vector and the one generated from its code in a VAE, or, for ``"mlp"``, from
+        noise; the latter draws all vectors of a condition to their mean.
+    kl
+        Weight of the divergence of a VAE's code from the noise, for each nat.
     epochs
         Passes over the pairs, at most.
     batch_size
@@ -80,10 +100,17 @@ class ContentGAN:
     def __init__(
         self,
         *,
+        generator: str = "mlp",
         noise_dim: int = 32,
+        n_codes: int = 0,
         hidden: Sequence[int] = (128, 128),
+        image_shape: tuple[int, int] | None = None,
         loss: str = "relativistic",
         penalty: float = 0.05,
+        pack: int = 1,
+        adversarial: float = 1.0,
+        reconstruction: float = 0.0,
+        kl: float = 0.01,
         epochs: int = 20,
         batch_size: int = 256,
         learning_rate: float = 4e-3,
@@ -91,10 +118,17 @@ class ContentGAN:
         patience: int = 10,
         seed: int = 0,
     ) -> None:
+        self.generator = generator
         self.noise_dim = noise_dim
+        self.n_codes = n_codes
         self.hidden = hidden
+        self.image_shape = image_shape
         self.loss = loss
         self.penalty = penalty
+        self.pack = pack
+        self.adversarial = adversarial
+        self.reconstruction = reconstruction
+        self.kl = kl
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -233,6 +267,7 @@ class ContentGAN:
         n_vectors: int = 8,
         *,
         seed: int | Sequence[int] | NDArray[np.integer] = 0,
+        codes: int | Sequence[int] | NDArray[np.integer] | None = None,
     ) -> NDArray[np.float32]:
         """Generate unit vectors for conditions.
 
@@ -246,6 +281,9 @@ class ContentGAN:
             One integer: row i of a call draws its noise from stream i of that seed. Or (m,) integers: each row
             draws as though it were generated alone with its own seed; a user's number as the seed makes
             their vectors independent of the batch that they are in and of other users.
+        codes
+            One code, or (n_vectors,), one for each vector of a condition, from 0 to ``n_codes`` - 1. None: one after
+            the other.
 
         Returns
         -------
@@ -254,12 +292,9 @@ class ContentGAN:
         """
         state = self._fitted()
         rows = check_matrix("conditions", conditions, columns=self._about["condition_dim"])
-        return sample(
-            state.averaged_generator,
-            rows,
-            check_integer("n_vectors", n_vectors, minimum=1),
-            check_streams(seed, len(rows)),
-        )
+        count = check_integer("n_vectors", n_vectors, minimum=1)
+        own = None if codes is None else check_codes(codes, count, state.generator.n_codes)
+        return sample(state.averaged_generator, rows, count, check_streams(seed, len(rows)), own)
 
     @property
     def history_(self) -> History:
@@ -308,6 +343,11 @@ class ContentGAN:
 def _start(config: GANConfig, vectors: Matrix, conditions: Matrix) -> tuple[TrainingState, dict[str, Any]]:
     """Return an untrained state and what checkpoints say about it."""
     dims = {"vector_dim": vectors.shape[1], "condition_dim": conditions.shape[1]}
+    if config.image_shape is not None and math.prod(config.image_shape) != vectors.shape[1]:
+        raise ValueError(
+            f"image_shape {config.image_shape} takes vectors of {math.prod(config.image_shape)} columns, "
+            f"got {vectors.shape[1]}"
+        )
     state = TrainingState.initial(config, **dims)
     state.standardize(torch.from_numpy(conditions))
     return state, {"config": asdict(config), **dims}

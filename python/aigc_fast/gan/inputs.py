@@ -106,3 +106,15 @@ def check_streams(seed: int | Sequence[int] | NDArray[np.integer], rows: int) ->
     if seeds.ndim == 0:
         return [(int(seeds), row) for row in range(rows)]
     return [(int(own), 0) for own in seeds]
+
+
+def check_codes(codes: int | Sequence[int] | NDArray[np.integer], n_vectors: int, n_codes: int) -> NDArray[np.int64]:
+    """Return the code of each of a condition's vectors: one for all of them, or one for each."""
+    values = np.asarray(codes)
+    if values.dtype.kind not in "iu" or values.ndim > 1:
+        raise TypeError(f"codes must be an integer or a 1-d array of integers, got {codes!r}")
+    if values.ndim == 1 and len(values) != n_vectors:
+        raise ValueError(f"codes must be one code or one for each of the {n_vectors} vectors, got {len(values)}")
+    if values.size and (values.min() < 0 or values.max() >= n_codes):
+        raise ValueError(f"codes must be from 0 to n_codes - 1, {n_codes - 1}, got {values.min()} to {values.max()}")
+    return np.broadcast_to(values, n_vectors).astype(np.int64)

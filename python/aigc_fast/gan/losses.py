@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import relu, softplus
 
 
 def non_saturating_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -39,6 +39,16 @@ def relativistic_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Ten
     return softplus(real_logits - fake_logits).mean()
 
 
+def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Return ``E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]``, in logits (Miyato et al., ICLR 2018, equation 16)."""
+    return relu(1 - real_logits).mean() + relu(1 + fake_logits).mean()
+
+
+def hinge_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Return ``-E[D(G(z))]``, in logits (Miyato et al., ICLR 2018, equation 17); the real logits play no part."""
+    return -fake_logits.mean()
+
+
 def squared_gradient_norms(logits: Tensor, samples: Tensor) -> Tensor:
     """Return the squared norm of each logit's gradient with respect to its own sample, differentiably.
 
@@ -48,18 +58,18 @@ def squared_gradient_norms(logits: Tensor, samples: Tensor) -> Tensor:
     Parameters
     ----------
     logits
-        (..., n), computed from ``samples`` row by row (no batch statistics: a logit depends on its row alone).
+        (..., n / pack), each computed from its own rows of ``samples`` (no batch statistics).
     samples
         (..., n, d), requiring a gradient.
 
     Returns
     -------
     Tensor
-        (..., n), each at least 0; part of the graph, so that it can be minimized.
+        (..., n / pack), each at least 0; part of the graph, so that it can be minimized.
     """
-    # The sum's gradient holds every row's own gradient, because logit i depends on sample i only.
+    # The sum's gradient holds every pack's own gradient, because logit i depends on the rows of pack i only.
     (gradients,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
-    return gradients.square().sum(dim=-1)
+    return gradients.square().reshape(*logits.shape, -1).sum(dim=-1)
 
 
 class AdversarialLoss(NamedTuple):
@@ -67,13 +77,13 @@ class AdversarialLoss(NamedTuple):
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor, Tensor], Tensor]
-    penalized: bool  # whether the discriminator's loss goes with the penalties R1 and R2
+    penalized: bool = False  # whether the discriminator's loss goes with the penalties R1 and R2
+    spectral: bool = False  # whether it takes a discriminator with spectral normalization
 
 
 LOSSES = {
     "relativistic": AdversarialLoss(relativistic_discriminator_loss, relativistic_generator_loss, penalized=True),
-    "non_saturating": AdversarialLoss(
-        non_saturating_discriminator_loss, non_saturating_generator_loss, penalized=False
-    ),
+    "non_saturating": AdversarialLoss(non_saturating_discriminator_loss, non_saturating_generator_loss),
+    "hinge": AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss, spectral=True),
 }
 """What ``ContentGAN(loss=...)`` may name."""

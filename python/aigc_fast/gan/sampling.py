@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from aigc_fast.gan.networks import Generator
 
-BLOCK_ROWS = 4096  # rows that pass through the generator at once: a few MiB of activations
+BLOCK_ROWS = 1024  # rows that pass through the generator at once: a few MiB of activations
 ROW_MULTIPLE = 64  # blocks are padded to it: matrix products of a few rows take another path, with other bits
 
 
@@ -20,6 +20,7 @@ def sample(
     conditions: NDArray[np.float32],
     n_vectors: int,
     streams: Sequence[tuple[int, ...]],
+    codes: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     """Generate ``n_vectors`` unit vectors for every condition, with noise from one stream per condition.
 
@@ -33,6 +34,9 @@ def sample(
         Vectors for each condition.
     streams
         (m,), what seeds the noise of each row (see :func:`noise_rows`).
+    codes
+        (n_vectors,), the code of each vector of a condition. None: one after the other, so that the vectors of a
+        condition have them in equal shares.
 
     Returns
     -------
@@ -45,11 +49,15 @@ def sample(
     """
     vectors = np.empty((len(conditions), n_vectors, generator.vector_dim), dtype=np.float32)
     size = max(1, BLOCK_ROWS // n_vectors)
+    own = np.arange(n_vectors) % max(generator.n_codes, 1) if codes is None else codes
+    one_hot = np.equal.outer(own, np.arange(generator.n_codes)).astype(np.float32)
     for start in range(0, len(conditions), size):
         rows = slice(start, start + size)
-        noise = noise_rows(streams[rows], n_vectors, generator.noise_dim).reshape(-1, generator.noise_dim)
+        noise = noise_rows(streams[rows], n_vectors, generator.noise_dim)
+        noise = np.concatenate([noise, np.broadcast_to(one_hot, (len(noise), *one_hot.shape))], axis=2)
         condition = conditions[rows].repeat(n_vectors, axis=0)
-        vectors[rows] = _forward(generator, noise, condition).reshape(-1, n_vectors, generator.vector_dim)
+        latent = noise.reshape(len(condition), -1)
+        vectors[rows] = _forward(generator, latent, condition).reshape(-1, n_vectors, generator.vector_dim)
     return vectors
 
 

@@ -13,7 +13,8 @@ from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
 from aigc_fast.gan.config import GANConfig
-from aigc_fast.gan.networks import Discriminator, Generator
+from aigc_fast.gan.losses import LOSSES
+from aigc_fast.gan.networks import Discriminator, Encoder, Generator
 
 ADAM_BETAS = (0.0, 0.99)  # no momentum: it chases an opponent that has moved since (R3GAN, StyleGAN)
 
@@ -33,6 +34,7 @@ class TrainingState:
 
     generator: Generator
     discriminator: Discriminator
+    encoder: Encoder | None  # of a VAE's noise or of InfoGAN's codes; learns with the generator
     average: AveragedModel
     generator_optimizer: Adam
     discriminator_optimizer: Adam
@@ -43,13 +45,34 @@ class TrainingState:
     def initial(cls, config: GANConfig, vector_dim: int, condition_dim: int) -> TrainingState:
         """Draw the weights from ``config.seed``; PyTorch's global random state is neither read nor changed."""
         rng = torch.Generator().manual_seed(config.seed)
-        generator = Generator(config.noise_dim, condition_dim, vector_dim, config.hidden, rng=rng)
-        discriminator = Discriminator(vector_dim, condition_dim, config.hidden, rng=rng)
+        generator = Generator(
+            config.noise_dim,
+            condition_dim,
+            vector_dim,
+            config.hidden,
+            n_codes=config.n_codes,
+            image_shape=config.image_shape,
+            rng=rng,
+        )
+        discriminator = Discriminator(
+            vector_dim,
+            condition_dim,
+            config.hidden,
+            pack=config.pack,
+            image_shape=config.image_shape,
+            spectral=LOSSES[config.loss].spectral,
+            rng=rng,
+        )
+        encoder = None
+        if encoded := 2 * config.noise_dim if config.generator == "vae" else config.n_codes:
+            encoder = Encoder(vector_dim, condition_dim, encoded, config.hidden, rng=rng)
+        learning = [*generator.parameters(), *(encoder.parameters() if encoder else ())]
         return cls(
             generator,
             discriminator,
+            encoder,
             AveragedModel(generator, avg_fn=partial(_moving_average, decay=config.ema_decay)),
-            Adam(generator.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True),
+            Adam(learning, lr=config.learning_rate, betas=ADAM_BETAS, fused=True),
             Adam(discriminator.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True),
             rng,
         )
@@ -66,8 +89,9 @@ class TrainingState:
 
     def standardize(self, conditions: Tensor) -> None:
         """Fit the scale of the conditions (n, c) in all networks."""
-        for network in (self.generator, self.discriminator, self.averaged_generator):
-            network.standardize.fit(conditions)
+        for network in (self.generator, self.discriminator, self.averaged_generator, self.encoder):
+            if network is not None:
+                network.standardize.fit(conditions)
 
     def continue_from_average(self) -> None:
         """Make the averaged generator the one that is trained, and start a new average from it."""
@@ -109,11 +133,8 @@ class TrainingState:
         self.history = copy.deepcopy(snapshot.history)
 
     def _modules(self) -> dict[str, torch.nn.Module]:
-        return {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "average": self.average,
-        }
+        modules = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+        return modules if self.encoder is None else modules | {"encoder": self.encoder}
 
     def _optimizers(self) -> dict[str, Adam]:
         return {

@@ -1,4 +1,4 @@
-"""Alternating training: one function a step, one an epoch, one for the run."""
+"""Alternating training: one function an epoch, one for the run; the steps are in :mod:`aigc_fast.gan.steps`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim import Adam
 from tqdm.auto import tqdm
 
+from aigc_fast.gan import distributed
 from aigc_fast.gan.checkpoints import CheckpointWriter
 from aigc_fast.gan.config import GANConfig
-from aigc_fast.gan.losses import LOSSES, squared_gradient_norms
 from aigc_fast.gan.quality import measure
 from aigc_fast.gan.sampling import sample
 from aigc_fast.gan.state import History, Snapshot, TrainingState
+from aigc_fast.gan.steps import Pairs, discriminator_step, generator_step
 
 CHECK_EVERY = 50  # steps between looks at the losses: reading one waits for the device
 QUALITY_VECTORS = 8  # vectors generated for each condition when quality is measured
 WARM_UP = 0.05  # share of a run in which the learning rate rises: Adam's second moments settle first
+SHOWN = ("generator_loss", "discriminator_loss", "energy_score", "precision", "recall", "coverage")  # in the bar
 EARLY_STOP_MEASURE = "energy_score"  # lower is better; strictly proper, see quality.energy_score
 
 
@@ -49,40 +50,6 @@ class NonFiniteLossError(ArithmeticError):
         self.epoch, self.step, self.what, self.checkpoint = epoch, step, what, checkpoint
 
 
-class Pairs(NamedTuple):
-    """Real vectors (n, d) on the unit sphere and the conditions (n, c) that they came with."""
-
-    vectors: Tensor
-    conditions: Tensor
-
-
-def discriminator_step(state: TrainingState, batch: Pairs, config: GANConfig) -> Tensor:
-    """Fix the generator, improve the discriminator once; return its loss, penalties included."""
-    _train_only(state.discriminator, fixed=state.generator)
-    loss_of = LOSSES[config.loss]
-    penalized = loss_of.penalized and config.penalty > 0
-    fake = state.generator(_noise(state, batch), batch.conditions)
-    samples = torch.stack([batch.vectors, fake]).requires_grad_(penalized)
-    logits = state.discriminator(samples, batch.conditions)
-    loss = loss_of.discriminator(*logits)
-    if penalized:
-        r1, r2 = squared_gradient_norms(logits, samples).mean(dim=1)
-        loss = loss + config.penalty / 2 * (r1 + r2)
-    _descend(state.discriminator_optimizer, loss)
-    return loss.detach()
-
-
-def generator_step(state: TrainingState, batch: Pairs, config: GANConfig) -> Tensor:
-    """Fix the discriminator, improve the generator and its average once; return the generator's loss."""
-    _train_only(state.generator, fixed=state.discriminator)
-    fake = state.generator(_noise(state, batch), batch.conditions)
-    logits = state.discriminator(torch.stack([batch.vectors, fake]), batch.conditions)
-    loss = LOSSES[config.loss].generator(*logits)
-    _descend(state.generator_optimizer, loss)
-    state.average.update_parameters(state.generator)
-    return loss.detach()
-
-
 def train_epoch(
     state: TrainingState,
     pairs: Pairs,
@@ -104,20 +71,39 @@ def train_epoch(
         A loss or a weight is NaN or infinite; the state is then of no use.
     """
     n = len(pairs.vectors)
-    size = min(config.batch_size, n)
+    size = batch_size(n, config)
     steps = n // size  # the rest, less than a batch, has its turn in another epoch's order
     order = torch.randperm(n, generator=state.rng)[: steps * size]
-    losses = torch.empty(steps, 2)
-    for step, rows in enumerate(order.split(size)):
+    losses = torch.zeros(steps, 2)
+    for step, rows in enumerate(map(distributed.own_part, order.split(size))):
         _set_learning_rate(state, rate(state.epoch + step / steps))
         batch = Pairs(pairs.vectors[rows], pairs.conditions[rows])
-        losses[step, 0] = discriminator_step(state, batch, config)
+        if config.adversarial:
+            losses[step, 0] = discriminator_step(state, batch, config)
         losses[step, 1] = generator_step(state, batch, config)
         bar.update()
         if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
             _check_finite(state, losses[: step + 1], checkpoint)
     discriminator_loss, generator_loss = losses.mean(dim=0).tolist()
     return {"generator_loss": generator_loss, "discriminator_loss": discriminator_loss}
+
+
+def batch_size(n_pairs: int, config: GANConfig) -> int:
+    """Return the rows of a batch: no more than there are, in whole packs for each process.
+
+    Raises
+    ------
+    ValueError
+        There are fewer pairs than that takes.
+    """
+    multiple = config.pack * distributed.size()
+    size = min(config.batch_size, n_pairs) // multiple * multiple
+    if not size:
+        raise ValueError(
+            f"batch_size is {config.batch_size} and there are {n_pairs} pairs; at least {multiple} of both are taken "
+            f"(pack {config.pack}, {distributed.size()} process{'es' if distributed.size() > 1 else ''})"
+        )
+    return size
 
 
 class Probe(NamedTuple):
@@ -188,8 +174,10 @@ def train(
     progress
         Show a bar.
     """
-    steps = len(pairs.vectors) // min(config.batch_size, len(pairs.vectors))
+    steps = len(pairs.vectors) // batch_size(len(pairs.vectors), config)
     checkpoint = str(save.path) if save else None
+    if not distributed.is_first():
+        save, progress = None, False
     last = state.snapshot()
     bar = tqdm(total=epochs * steps, initial=state.epoch * steps, desc="GAN", unit="step", disable=not progress)
     try:
@@ -199,7 +187,7 @@ def train(
                 curves = losses | probe.measure(state, config)
                 for name, value in curves.items():
                     state.history.setdefault(name, []).append(value)
-                bar.set_postfix({name: f"{value:.3f}" for name, value in curves.items()})
+                bar.set_postfix({name: f"{curves[name]:.3f}" for name in SHOWN if name in curves})
                 snapshot = state.snapshot()
                 if early_stop and _epochs_since_best(state.history) == 0:
                     best = snapshot.tensors
@@ -236,21 +224,6 @@ def _stalled(history: History, patience: int) -> bool:
 def _epochs_since_best(history: History) -> int:
     scores = history.get(EARLY_STOP_MEASURE, [])
     return len(scores) - 1 - int(np.argmin(scores)) if scores else 0
-
-
-def _train_only(trained: torch.nn.Module, *, fixed: torch.nn.Module) -> None:
-    trained.requires_grad_(True)
-    fixed.requires_grad_(False)
-
-
-def _noise(state: TrainingState, batch: Pairs) -> Tensor:
-    return torch.randn(len(batch.vectors), state.generator.noise_dim, generator=state.rng)
-
-
-def _descend(optimizer: Adam, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
 
 
 def _set_learning_rate(state: TrainingState, rate: float) -> None:
