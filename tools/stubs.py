@@ -1,9 +1,9 @@
-"""Write python/aigc_fast/_core.pyi from the compiled extension, or check that it is up to date.
+"""Write the stubs of the compiled extensions, python/aigc_fast/_*.pyi, or check that they are up to date.
 
     python tools/stubs.py           # write
     python tools/stubs.py --check   # exit 1 and show the difference
 
-The extension of the interpreter that runs this is the one that is read.
+The extensions of the interpreter that runs this are those that are read.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-STUB = Path(__file__).parent.parent / "python" / "aigc_fast" / "_core.pyi"
+PACKAGE = Path(__file__).parent.parent / "python" / "aigc_fast"
+EXTENSIONS = ("_core", "_cuda")
 
 
-def generate() -> str:
-    """Return the stub as pybind11-stubgen and ruff make it."""
+def generate(name: str) -> str:
+    """Return an extension's stub as pybind11-stubgen and ruff make it."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pybind11_stubgen", "aigc_fast._core", "--output-dir", folder]
+        command = [sys.executable, "-m", "pybind11_stubgen", f"aigc_fast.{name}", "--output-dir", folder]
         subprocess.run([*command, "--exit-code"], check=True, stdout=subprocess.DEVNULL)
-        made = Path(folder, "aigc_fast", "_core.pyi")
+        made = Path(folder, "aigc_fast", f"{name}.pyi")
         text = made.read_text()
     for command in (["check", "--select=I,F401,UP", "--fix", "--quiet"], ["format"]):
         text = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, f"--stdin-filename={STUB}", "-"],
+            [sys.executable, "-m", "ruff", *command, f"--stdin-filename={PACKAGE / name}.pyi", "-"],
             input=text,
             capture_output=True,
             text=True,
@@ -36,15 +37,17 @@ def generate() -> str:
 
 
 def main() -> int:
-    """Write or check the stub."""
-    text = generate()
-    if "--check" not in sys.argv[1:]:
-        STUB.write_text(text)
-        return 0
-    lines = (STUB.read_text().splitlines(keepends=True), text.splitlines(keepends=True))
-    difference = list(difflib.unified_diff(*lines, "committed", "generated"))
-    sys.stdout.writelines(difference)
-    return 1 if difference else 0
+    """Write or check the stubs."""
+    differences = []
+    for name in EXTENSIONS:
+        stub, text = PACKAGE / f"{name}.pyi", generate(name)
+        if "--check" not in sys.argv[1:]:
+            stub.write_text(text)
+            continue
+        lines = (stub.read_text().splitlines(keepends=True), text.splitlines(keepends=True))
+        differences += difflib.unified_diff(*lines, f"{name} committed", f"{name} generated")
+    sys.stdout.writelines(differences)
+    return 1 if differences else 0
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ __device__ __forceinline__ double scale_by(double x, int exponent) {
     return x * power_of_two(half) * power_of_two(exponent - half);
 }
 
-// Rows divided by their norms, eight threads a row; `out` is contiguous and `norms` may be null.
+// Rows divided by their norms, eight threads a row; `out` is contiguous, or the rows themselves, and `norms` may be null.
 template <class E, class Out>
 __device__ __forceinline__ void normalize(const Rows& rows, Out* out, Out* norms) {
     const unsigned index = (blockIdx.x * kThreads + threadIdx.x) / kLanes;
     const unsigned lane = threadIdx.x % kLanes;
-    const unsigned row = index < rows.rows ? index : 0;  // whole warps take part in the sums
+    if (index - threadIdx.x % 32 / kLanes >= rows.rows) return;
+    // Whole warps take part in the sums. The last row is the warp's own: `out` may be the rows themselves.
+    const unsigned row = min(index, rows.rows - 1);
     const CanonicalRow<E> x = canonical_row<E>(rows, row, kCosine, lane);
     double square = 0.0;
     for (unsigned j = lane; j < rows.dim; j += kLanes) square = fma(x[j], x[j], square);

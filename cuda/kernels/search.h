@@ -111,5 +111,12 @@ struct Wave {
     unsigned end;
 };
 
+struct TopKOutput {
+    void* scores;  // float64 or float32, [queries][width]
+    long long* ids;
+    long long* counts;
+    unsigned width;  // the caller's k, which may exceed the number of items
+};
+
 }  // namespace cuda
 }  // namespace aigc_fast

@@ -8,13 +8,6 @@
 namespace aigc_fast {
 namespace cuda {
 
-struct TopKOutput {
-    void* scores;  // float64 or float32, [queries][width]
-    long long* ids;
-    long long* counts;
-    unsigned width;  // the caller's k, which may exceed the number of items
-};
-
 // Sorts `count` candidates and keeps at most k.
 __device__ __forceinline__ unsigned keep_best(const Search& search, unsigned query, unsigned count) {
     const unsigned long long first = static_cast<unsigned long long>(query) * search.capacity;

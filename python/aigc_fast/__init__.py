@@ -11,7 +11,7 @@ from types import ModuleType
 
 from aigc_fast._core import available_isas, get_num_threads, isa, set_num_threads
 from aigc_fast._version import __version__
-from aigc_fast.errors import MissingExtraError
+from aigc_fast.errors import CudaUnavailable, MissingExtraError
 from aigc_fast.graph import knn_graph
 from aigc_fast.index import CosineIndex
 from aigc_fast.similarity import (
@@ -26,6 +26,7 @@ from aigc_fast.sparse import sparse_cosine_topk
 
 __all__ = [
     "CosineIndex",
+    "CudaUnavailable",
     "MissingExtraError",
     "ThresholdHits",
     "TopK",

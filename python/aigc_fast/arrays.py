@@ -39,7 +39,7 @@ def as_matrix(x: object, name: str) -> Matrix:
     """
     if type(x) is np.ndarray and x.dtype in _DIRECT and x.ndim == 2:
         return Matrix(x, False)
-    if _is_torch_tensor(x):
+    if is_torch_tensor(x):
         array, is_torch = _from_torch(x, name), True
     else:
         array, is_torch = _from_any(x, name), False
@@ -50,16 +50,14 @@ def as_matrix(x: object, name: str) -> Matrix:
     return Matrix(array, is_torch)
 
 
-def _is_torch_tensor(x: object) -> bool:
-    # By name, so that torch is never imported for callers who do not use it.
+def is_torch_tensor(x: object) -> bool:
+    """Tell by name, so that torch is never imported for callers who do not use it."""
     return any(t.__module__ == "torch" and t.__name__ == "Tensor" for t in type(x).__mro__)
 
 
 def _from_torch(tensor: Any, name: str) -> npt.NDArray[Any]:
     if tensor.device.type != "cpu":
-        raise TypeError(
-            f"{name} is a torch tensor on {tensor.device}; this version computes on the CPU: pass {name}.cpu()"
-        )
+        raise TypeError(f"{name} is a torch tensor on {tensor.device}; it is needed on the CPU: pass {name}.cpu()")
     if str(tensor.layout) != "torch.strided":
         raise TypeError(f"{name} is a torch tensor of layout {tensor.layout}; pass {name}.to_dense()")
     tensor = tensor.detach()
@@ -90,7 +88,7 @@ def _from_any(x: Any, name: str) -> npt.NDArray[Any]:
     if hasattr(x, "tocsr"):
         raise TypeError(f"{name} is a sparse matrix ({type(x).__name__}); pass dense rows: {name}.toarray()")
     if hasattr(x, "__cuda_array_interface__"):
-        raise TypeError(f"{name} is a {type(x).__name__} on a GPU; this version computes on the CPU: copy it there")
+        raise TypeError(f"{name} is a {type(x).__name__} on a GPU; it is needed on the CPU: copy it there")
     if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
         try:
             return np.from_dlpack(x)
@@ -135,7 +133,7 @@ def as_count(value: object, name: str, minimum: int) -> int:
 
 def per_query(values: object, name: str, query_count: int, dtype: type[np.float64 | np.int64]) -> npt.NDArray[Any]:
     """One number for all queries, or an array of one a query, as an array of one a query."""
-    if _is_torch_tensor(values):
+    if is_torch_tensor(values):
         tensor: Any = values
         array = _from_torch(tensor.double() if tensor.is_floating_point() else tensor, name)
     else:
@@ -199,7 +197,7 @@ def _sorted_lists(indptr: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> 
 def shared_ids(allowed: object, name: str, item_count: int | None) -> npt.NDArray[np.int64]:
     """Ids that all queries may get, from a boolean mask over the items or a list of ids; ascending, distinct."""
     try:
-        array = _from_torch(allowed, name) if _is_torch_tensor(allowed) else np.asarray(allowed)
+        array = _from_torch(allowed, name) if is_torch_tensor(allowed) else np.asarray(allowed)
     except ValueError:  # nested lists of unequal lengths
         takes = "ids or a boolean mask for all queries, a SciPy sparse matrix or an (indptr, ids) pair"
         raise TypeError(f"{name} must be {takes}, got {type(allowed).__name__}") from None
@@ -223,7 +221,7 @@ def _ids(values: object, name: str, item_count: int | None) -> npt.NDArray[np.in
 
 def integers(values: object, name: str) -> npt.NDArray[np.int64]:
     """Check a one-dimensional argument of integers."""
-    array = _from_torch(values, name) if _is_torch_tensor(values) else np.asarray(values)
+    array = _from_torch(values, name) if is_torch_tensor(values) else np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
     if array.shape[0] == 0:
@@ -237,7 +235,7 @@ def integers(values: object, name: str) -> npt.NDArray[np.int64]:
 
 def output(array: Any, name: str, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Check a caller's array to write results into."""
-    view = _from_torch(array, name) if _is_torch_tensor(array) else array
+    view = _from_torch(array, name) if is_torch_tensor(array) else array
     if not isinstance(view, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array or a torch CPU tensor, got {type(array).__name__}")
     if view.shape != tuple(shape) or view.dtype != dtype:

@@ -10,6 +10,10 @@ class MissingExtraError(ImportError):
     """An optional dependency is not installed; the message gives the command that installs it."""
 
 
+class CudaUnavailable(RuntimeError):  # noqa: N818  (a state of the machine)
+    """No GPU can be used; the message names the cause (driver, device, image, forked process) and the fix."""
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import ``module``, or say which extra of this package brings it.
 

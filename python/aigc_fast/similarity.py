@@ -28,6 +28,7 @@ from aigc_fast.arrays import (
     shared_ids,
     threads,
 )
+from aigc_fast.device import Device, choose
 
 Metric: TypeAlias = Literal["cosine", "inner_product", "pearson"]
 
@@ -79,6 +80,8 @@ def cosine_topk(
     after: tuple[Any, Any] | None = None,
     metric: Metric = "cosine",
     num_threads: int | None = None,
+    device: Device = None,
+    max_memory: int | None = None,
     out: TopK | None = None,
 ) -> TopK:
     """Find the ``k`` most similar items of each query, exactly.
@@ -86,9 +89,9 @@ def cosine_topk(
     Parameters
     ----------
     queries, items
-        Rows to compare, shapes (n_queries, d) and (n_items, d): NumPy arrays, torch CPU tensors, objects with DLPack
-        or the buffer protocol, nested lists; float64, float32, float16, bfloat16 or integers, with any strides. They
-        are never modified, and contiguous float arrays are never copied.
+        Rows to compare, shapes (n_queries, d) and (n_items, d): NumPy arrays, torch tensors, CuPy arrays, objects with
+        DLPack or the buffer protocol, nested lists; float64, float32, float16, bfloat16 or integers, with any strides.
+        They are never modified, and float arrays are never copied but from the host to a GPU.
     k
         How many items to return for each query; may exceed ``n_items`` (the rest of the slots is then missing).
     threshold
@@ -105,19 +108,29 @@ def cosine_topk(
     metric
         "cosine", "inner_product", or "pearson" (the cosine of rows minus their mean).
     num_threads
-        None: ``get_num_threads()``.
+        Of the CPU; None: ``get_num_threads()``.
+    device
+        None: where the arrays live. "cpu", "cuda" or "cuda:1" (arrays of the host are copied there), or "auto": a GPU
+        where one can be used, else the CPU. On a GPU the work is enqueued on the current stream of the arrays'
+        framework and nothing is waited for, unless arrays or filters come from the host or results go there.
+    max_memory
+        Bytes of workspace on the GPU; queries are searched in groups that fit. None: 2**30.
     out
         A ``TopK`` of arrays to write into (shapes and dtypes as returned); it is returned.
 
     Returns
     -------
     TopK
-        ``scores``, ``ids`` and ``counts``; torch tensors where ``queries`` is one.
+        ``scores``, ``ids`` and ``counts``, arrays like ``queries``: of torch, CuPy or NumPy, on the CPU or GPU.
 
     Raises
     ------
     ValueError, TypeError
         An argument has a wrong shape, range or type; the message names it.
+    CudaUnavailable
+        A GPU is asked for and cannot be used; the message says why.
+    MemoryError
+        ``max_memory`` or the GPU's own is too small; the message names the bytes.
 
     Notes
     -----
@@ -134,6 +147,12 @@ def cosine_topk(
     >>> cosine_topk(items[:1], items, 3, threshold=0.8).ids.tolist()
     [[0, 4, -1]]
     """
+    gpu = choose(device, {"queries": queries, "items": items})
+    if gpu is not None:
+        from aigc_fast.gpu import search
+
+        filters = {"threshold": threshold, "exclude": exclude, "allow": allow, "after": after}
+        return search.topk(gpu, queries, items, k, **filters, metric=metric, max_memory=max_memory, out=out)
     query_rows, item_rows = _pair(queries, items)
     query_count, item_count = query_rows.array.shape[0], item_rows.array.shape[0]
     k = as_k(k)
@@ -143,12 +162,11 @@ def cosine_topk(
     if out is None:
         result = TopK(np.empty(shape, dtype), np.empty(shape, np.int64), np.empty(query_count, np.int64))
     else:
-        if not (isinstance(out, tuple) and len(out) == 3):
-            raise TypeError(f"out must be a TopK of three arrays (scores, ids, counts), got {type(out).__name__}")
+        scores, ids, counts = three_arrays(out)
         result = TopK(
-            output(out[0], "out scores", shape, dtype),
-            output(out[1], "out ids", shape, np.int64),
-            output(out[2], "out counts", (query_count,), np.int64),
+            output(scores, "out scores", shape, dtype),
+            output(ids, "out ids", shape, np.int64),
+            output(counts, "out counts", (query_count,), np.int64),
         )
     _core.topk(
         query_rows.array,
@@ -175,15 +193,21 @@ def cosine_threshold(
     after: tuple[Any, Any] | None = None,
     metric: Metric = "cosine",
     num_threads: int | None = None,
+    device: Device = None,
+    max_memory: int | None = None,
 ) -> ThresholdHits:
     """Find every item whose similarity to a query reaches ``threshold`` (inclusive), exactly.
 
-    Parameters are those of :func:`cosine_topk`; ``threshold`` is a number or one a query.
+    Parameters and errors are those of :func:`cosine_topk`; ``threshold`` is a number or one a query.
 
     Returns
     -------
     ThresholdHits
-        ``indptr``, ``ids`` and ``scores``, each row best first; torch tensors where ``queries`` is one.
+        ``indptr``, ``ids`` and ``scores``, each row best first; arrays like ``queries``.
+
+    Notes
+    -----
+    On a GPU the number of hits is read back once, since it decides how large the result is.
 
     Examples
     --------
@@ -193,6 +217,12 @@ def cosine_threshold(
     >>> hits.indptr.tolist(), hits.ids.tolist()
     ([0, 2, 4, 7], [0, 2, 1, 2, 2, 0, 1])
     """
+    gpu = choose(device, {"queries": queries, "items": items})
+    if gpu is not None:
+        from aigc_fast.gpu import search
+
+        filters = {"exclude": exclude, "allow": allow, "after": after}
+        return search.threshold_hits(gpu, queries, items, threshold, **filters, metric=metric, max_memory=max_memory)
     query_rows, item_rows = _pair(queries, items)
     query_count, item_count = query_rows.array.shape[0], item_rows.array.shape[0]
     check_metric(metric)
@@ -209,7 +239,15 @@ def cosine_threshold(
     return ThresholdHits(*map(as_torch, result)) if query_rows.is_torch else result
 
 
-def cosine_similarity(a: Any, b: Any = None, *, metric: Metric = "cosine", num_threads: int | None = None) -> Any:
+def cosine_similarity(
+    a: Any,
+    b: Any = None,
+    *,
+    metric: Metric = "cosine",
+    num_threads: int | None = None,
+    device: Device = None,
+    max_memory: int | None = None,
+) -> Any:
     """Compute the similarity of every row of ``a`` with every row of ``b``.
 
     Parameters
@@ -218,8 +256,8 @@ def cosine_similarity(a: Any, b: Any = None, *, metric: Metric = "cosine", num_t
         Rows, shapes (n, d) and (m, d), as in :func:`cosine_topk`; ``b=None`` compares ``a`` with itself.
     metric
         "cosine", "inner_product" or "pearson".
-    num_threads
-        None: ``get_num_threads()``.
+    num_threads, device, max_memory
+        As for :func:`cosine_topk`.
 
     Returns
     -------
@@ -235,6 +273,11 @@ def cosine_similarity(a: Any, b: Any = None, *, metric: Metric = "cosine", num_t
     >>> cosine_similarity([[3.0, 4.0], [0.0, 0.0]]).tolist()
     [[1.0, 0.0], [0.0, 0.0]]
     """
+    gpu = choose(device, {"a": a, "b": b})
+    if gpu is not None:
+        from aigc_fast.gpu import search
+
+        return search.similarity(gpu, a, b, metric=metric, max_memory=max_memory)
     a_rows = as_matrix(a, "a")
     b_rows = a_rows if b is None else as_matrix(b, "b")
     same_columns(a_rows.array, b_rows.array, "a", "b")
@@ -244,7 +287,9 @@ def cosine_similarity(a: Any, b: Any = None, *, metric: Metric = "cosine", num_t
     return as_torch(scores) if a_rows.is_torch else scores
 
 
-def normalize(x: Any, *, out: Any = None, return_norms: bool = False, num_threads: int | None = None) -> Any:
+def normalize(
+    x: Any, *, out: Any = None, return_norms: bool = False, num_threads: int | None = None, device: Device = None
+) -> Any:
     """Divide each row by its Euclidean norm.
 
     Parameters
@@ -255,8 +300,8 @@ def normalize(x: Any, *, out: Any = None, return_norms: bool = False, num_thread
         Array of shape (n, d) to write into, C-contiguous, of the result's dtype; may be ``x`` itself.
     return_norms
         Also return the norms.
-    num_threads
-        None: ``get_num_threads()``.
+    num_threads, device
+        As for :func:`cosine_topk`.
 
     Returns
     -------
@@ -270,6 +315,11 @@ def normalize(x: Any, *, out: Any = None, return_norms: bool = False, num_thread
     >>> normalize([[3.0, 4.0]]).tolist()
     [[0.6, 0.8]]
     """
+    gpu = choose(device, {"x": x})
+    if gpu is not None:
+        from aigc_fast.gpu import search
+
+        return search.normalize(gpu, x, out=out, return_norms=return_norms)
     rows = as_matrix(x, "x")
     dtype = score_dtype(rows.array, rows.array)
     result = np.empty(rows.array.shape, dtype) if out is None else output(out, "out", rows.array.shape, dtype)
@@ -283,6 +333,13 @@ def normalize(x: Any, *, out: Any = None, return_norms: bool = False, num_thread
     if norms is None:
         return unit
     return unit, as_torch(norms) if rows.is_torch else norms
+
+
+def three_arrays(out: Any) -> tuple[Any, Any, Any]:
+    """Check the form of ``out``."""
+    if not (isinstance(out, tuple) and len(out) == 3):
+        raise TypeError(f"out must be a TopK of three arrays (scores, ids, counts), got {type(out).__name__}")
+    return out
 
 
 def _pair(queries: Any, items: Any) -> tuple[Matrix, Matrix]:

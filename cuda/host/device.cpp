@@ -1,0 +1,170 @@
+#include "device.hpp"
+
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "kernels/search.h"
+
+namespace aigc_fast::cuda {
+namespace {
+
+constexpr int kMajorAttribute = 75;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+constexpr int kMinorAttribute = 76;
+constexpr int kOrdinalAttribute = 9;  // CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+constexpr unsigned kNoTiming = 2;     // CU_EVENT_DISABLE_TIMING: such events cost least
+
+int handle_of(int device) {
+    int handle = 0;
+    check(driver().get_device(&handle, device), "cuDeviceGet");
+    return handle;
+}
+
+struct DeviceState {
+    Handle context = nullptr;
+    Handle module = nullptr;
+    std::unordered_map<std::string, Handle> functions;
+};
+
+// Contexts and modules live as long as the process: their release at exit would race with the driver's own.
+class Devices {
+  public:
+    template <class Use>
+    auto with(int device, Use use) {
+        const Driver& api = driver();
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (generation_ != driver_generation()) {
+            states_.clear();
+            generation_ = driver_generation();
+        }
+        DeviceState& state = states_[device];
+        if (state.context == nullptr)
+            check(api.retain_context(&state.context, handle_of(device)), "cuDevicePrimaryCtxRetain");
+        return use(state);
+    }
+
+  private:
+    std::mutex mutex_;
+    std::unordered_map<int, DeviceState> states_;
+    unsigned generation_ = 0;
+};
+
+Devices& devices() {
+    static Devices instance;
+    return instance;
+}
+
+}  // namespace
+
+int device_count() {
+    int count = 0;
+    check(driver().device_count(&count), "cuDeviceGetCount");
+    return count;
+}
+
+int device_of(Address pointer) {
+    int device = 0;
+    if (pointer != 0) check(driver().pointer_attribute(&device, kOrdinalAttribute, pointer), "cuPointerGetAttribute");
+    return device;
+}
+
+int compute_capability(int device) {
+    int major = 0;
+    int minor = 0;
+    const int handle = handle_of(device);
+    check(driver().device_attribute(&major, kMajorAttribute, handle), "cuDeviceGetAttribute");
+    check(driver().device_attribute(&minor, kMinorAttribute, handle), "cuDeviceGetAttribute");
+    return major * 10 + minor;
+}
+
+DeviceScope::DeviceScope(int device) {
+    const Handle context = devices().with(device, [](const DeviceState& state) { return state.context; });
+    check(driver().push_context(context), "cuCtxPushCurrent");
+}
+
+DeviceScope::~DeviceScope() {
+    Handle popped = nullptr;
+    driver().pop_context(&popped);
+}
+
+void load_kernels(int device, const void* image) {
+    const DeviceScope scope(device);
+    devices().with(device, [&](DeviceState& state) {
+        if (state.module != nullptr) return;
+        Handle module = nullptr;
+        check(driver().load_module(&module, image), "cuModuleLoadData");
+        state.module = module;
+    });
+}
+
+bool kernels_loaded(int device) {
+    return devices().with(device, [](const DeviceState& state) { return state.module != nullptr; });
+}
+
+void Stream::launch_packed(const std::string& kernel, std::size_t grid_x, std::size_t grid_y, void** parameters) const {
+    const Handle function = devices().with(device_, [&](DeviceState& state) {
+        Handle& known = state.functions[kernel];
+        if (known == nullptr) check(driver().get_function(&known, state.module, kernel.c_str()), "cuModuleGetFunction");
+        return known;
+    });
+    check(driver().launch(function, static_cast<unsigned>(grid_x), static_cast<unsigned>(grid_y), 1, kThreads, 1, 1, 0,
+                          stream_, parameters, nullptr),
+          kernel.c_str());
+}
+
+Buffer::Buffer(int device, std::uintptr_t stream, std::size_t bytes)
+    : device_(device), stream_(reinterpret_cast<Handle>(stream)), bytes_(bytes) {
+    const DeviceScope scope(device);
+    const Driver& api = driver();
+    generation_ = driver_generation();
+    if (bytes == 0) return;
+    const Status status = api.allocate(&address_, bytes, stream_);
+    try {
+        check(status, "cuMemAllocAsync");
+    } catch (const OutOfMemory&) {
+        std::size_t free = 0;
+        std::size_t total = 0;
+        api.memory_info(&free, &total);
+        throw OutOfMemory("GPU " + std::to_string(device) + " has no room for " + std::to_string(bytes) + " bytes (" +
+                          std::to_string(free) + " of " + std::to_string(total) + " are free)");
+    }
+}
+
+Buffer::~Buffer() {
+    if (address_ == 0 || generation_ != driver_generation()) return;
+    try {
+        const DeviceScope scope(device_);
+        driver().free(address_, stream_);
+    } catch (const std::exception&) {  // in a forked child there is nothing to free
+    }
+}
+
+void copy_to_device_and_wait(int device, std::uintptr_t stream, Address to, const void* from, std::size_t bytes) {
+    if (bytes == 0) return;
+    const DeviceScope scope(device);
+    const Handle handle = reinterpret_cast<Handle>(stream);
+    check(driver().copy_to_device(to, from, bytes, handle), "cuMemcpyHtoDAsync");
+    check(driver().synchronize(handle), "cuStreamSynchronize");
+}
+
+void copy_to_host_and_wait(int device, std::uintptr_t stream, void* to, Address from, std::size_t bytes) {
+    const DeviceScope scope(device);
+    const Handle handle = reinterpret_cast<Handle>(stream);
+    if (bytes != 0) check(driver().copy_to_host(to, from, bytes, handle), "cuMemcpyDtoHAsync");
+    check(driver().synchronize(handle), "cuStreamSynchronize");
+}
+
+void wait_for(int device, std::uintptr_t stream, std::uintptr_t other) {
+    if (stream == other) return;
+    const DeviceScope scope(device);
+    const Driver& api = driver();
+    Handle event = nullptr;
+    check(api.create_event(&event, kNoTiming), "cuEventCreate");
+    const Status recorded = api.record_event(event, reinterpret_cast<Handle>(other));
+    const Status waiting = recorded != 0 ? recorded : api.wait_event(reinterpret_cast<Handle>(stream), event, 0);
+    api.destroy_event(event);  // once it has happened
+    check(waiting, "cuStreamWaitEvent");
+}
+
+}  // namespace aigc_fast::cuda

@@ -1,0 +1,80 @@
+// The CUDA driver, opened at run time: one table of its functions, so that the library needs no toolkit to be built, no
+// GPU to be imported, and tests can put a fake in its place.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+
+namespace aigc_fast::cuda {
+
+using Status = int;
+using Address = std::uint64_t;  // of device memory
+using Handle = void*;           // of a context, module, function, stream or event
+
+constexpr int kOldestDriver = 12000;  // CUDA 12.0
+
+// (member, symbol in libcuda.so.1, parameters), after the CUDA driver API reference.
+#define AIGC_FAST_DRIVER_FUNCTIONS(F)                                                                           \
+    F(init, "cuInit", (unsigned flags))                                                                         \
+    F(driver_version, "cuDriverGetVersion", (int* version))                                                     \
+    F(error_name, "cuGetErrorName", (Status status, const char** name))                                         \
+    F(error_string, "cuGetErrorString", (Status status, const char** text))                                     \
+    F(device_count, "cuDeviceGetCount", (int* count))                                                           \
+    F(get_device, "cuDeviceGet", (int* device, int ordinal))                                                    \
+    F(device_attribute, "cuDeviceGetAttribute", (int* value, int attribute, int device))                        \
+    F(pointer_attribute, "cuPointerGetAttribute", (void* value, int attribute, Address pointer))                \
+    F(retain_context, "cuDevicePrimaryCtxRetain", (Handle * context, int device))                               \
+    F(push_context, "cuCtxPushCurrent_v2", (Handle context))                                                    \
+    F(pop_context, "cuCtxPopCurrent_v2", (Handle * context))                                                    \
+    F(load_module, "cuModuleLoadData", (Handle * module, const void* image))                                    \
+    F(get_function, "cuModuleGetFunction", (Handle * function, Handle module, const char* name))                \
+    F(launch, "cuLaunchKernel",                                                                                 \
+      (Handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,  \
+       unsigned block_z, unsigned shared_bytes, Handle stream, void** parameters, void** extra))                \
+    F(allocate, "cuMemAllocAsync", (Address * address, std::size_t bytes, Handle stream))                       \
+    F(free, "cuMemFreeAsync", (Address address, Handle stream))                                                 \
+    F(memory_info, "cuMemGetInfo_v2", (std::size_t* free, std::size_t* total))                                  \
+    F(copy_to_device, "cuMemcpyHtoDAsync_v2", (Address to, const void* from, std::size_t bytes, Handle stream)) \
+    F(copy_to_host, "cuMemcpyDtoHAsync_v2", (void* to, Address from, std::size_t bytes, Handle stream))         \
+    F(synchronize, "cuStreamSynchronize", (Handle stream))                                                      \
+    F(create_event, "cuEventCreate", (Handle * event, unsigned flags))                                          \
+    F(record_event, "cuEventRecord", (Handle event, Handle stream))                                             \
+    F(wait_event, "cuStreamWaitEvent", (Handle stream, Handle event, unsigned flags))                           \
+    F(destroy_event, "cuEventDestroy_v2", (Handle event))
+
+struct Driver {
+#define AIGC_FAST_MEMBER(member, symbol, parameters) Status(*member) parameters = nullptr;
+    AIGC_FAST_DRIVER_FUNCTIONS(AIGC_FAST_MEMBER)
+#undef AIGC_FAST_MEMBER
+};
+
+// No GPU can be used here; the message names the cause and the fix.
+struct Unavailable : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// No image for the device in what was loaded: kernels can still be compiled for it.
+struct NoImage : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct OutOfMemory : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// The initialized driver; opens it on first use. Throws Unavailable.
+const Driver& driver();
+
+// For tests: addresses of functions by their symbols stand in for the driver's; without any, the real driver returns.
+void replace_driver(const std::unordered_map<std::string, std::uintptr_t>& functions);
+
+// Counts changes of the driver, so that handles of another one are never used.
+unsigned driver_generation();
+
+// Throws OutOfMemory or std::runtime_error with the driver's words.
+void check(Status status, const char* what);
+
+}  // namespace aigc_fast::cuda

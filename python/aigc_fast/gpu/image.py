@@ -1,0 +1,58 @@
+"""The kernels' machine code for a GPU: the shipped image, or one that NVRTC makes from the shipped sources."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from aigc_fast import _cuda
+from aigc_fast.errors import CudaUnavailable
+from aigc_fast.gpu import nvrtc
+
+KERNELS = Path(__file__).parent.parent / "kernels"  # kernels.cu with its headers; kernels.fatbin if nvcc was at hand
+_OLDEST = 80  # compute capability 8.0: asynchronous copies
+_loading = threading.Lock()
+
+
+def ensure_loaded(device: int) -> None:
+    """Make kernels ready on a GPU, once.
+
+    Raises
+    ------
+    CudaUnavailable
+        There is no usable driver, device or image; the message names the cause and the fix.
+    """
+    if _cuda.kernels_loaded(device):
+        return
+    with _loading:
+        if _cuda.kernels_loaded(device):
+            return
+        capability = _cuda.compute_capability(device)
+        if capability < _OLDEST:
+            raise CudaUnavailable(
+                f"GPU {device} has compute capability {_text(capability)}; {_text(_OLDEST)} or later is needed"
+            )
+        _load(device, capability)
+
+
+def _load(device: int, capability: int) -> None:
+    shipped = KERNELS / "kernels.fatbin"
+    reason = "this build of aigc_fast has none, since nvcc was not found"
+    if shipped.exists():
+        try:
+            _cuda.load_kernels(device, shipped.read_bytes())
+            return
+        except _cuda.NoImageError as error:
+            reason = f"the driver takes none of those shipped ({error})"
+    compiler = nvrtc.find()
+    if compiler is None:
+        raise CudaUnavailable(
+            f"no image of the kernels for GPU {device} (compute capability {_text(capability)}): {reason}, and NVRTC"
+            " is not installed; install it (pip install nvidia-cuda-nvrtc, or nvidia-cuda-nvrtc-cu12 for drivers"
+            " before 580), or build aigc_fast where nvcc is"
+        )
+    _cuda.load_kernels(device, nvrtc.compile_kernels(compiler, KERNELS / "kernels.cu", capability))
+
+
+def _text(capability: int) -> str:
+    return f"{capability // 10}.{capability % 10}"

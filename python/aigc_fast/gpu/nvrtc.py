@@ -1,0 +1,64 @@
+"""NVRTC, NVIDIA's run-time compiler: makes the kernels for a GPU that no shipped image fits."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from pathlib import Path
+
+_NAMES = ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so")
+_OPTIONS = ("-std=c++17", "-fmad=false", "-default-device")  # the canonical score fuses where it says so
+
+
+def find() -> ctypes.CDLL | None:
+    """Open NVRTC: the system's, or that of a wheel (nvidia-cuda-nvrtc, which CuPy and torch bring)."""
+    spec = importlib.util.find_spec("nvidia")
+    roots = spec.submodule_search_locations or () if spec is not None else ()
+    for folder in [folder for root in roots for folder in sorted(Path(root).glob("*/lib"), reverse=True)]:
+        for part in folder.glob("libnvrtc-builtins.so.*"):  # NVRTC opens it by name: it must be there by then
+            ctypes.CDLL(str(part))
+        for library in folder.glob("libnvrtc.so.*"):
+            return ctypes.CDLL(str(library))
+    for name in _NAMES:
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    return None
+
+
+def compile_kernels(nvrtc: ctypes.CDLL, source: Path, capability: int) -> bytes:
+    """Compile a file to a cubin for one compute capability (major * 10 + minor).
+
+    Raises
+    ------
+    RuntimeError
+        The compiler refuses; the message has its words.
+    """
+    program = ctypes.c_void_p()
+    options = [*_OPTIONS, f"-arch=sm_{capability}", f"-I{source.parent}"]
+    packed = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    text = source.read_bytes()
+    _check(nvrtc, nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, source.name.encode(), 0, None, None))
+    try:
+        if nvrtc.nvrtcCompileProgram(program, len(options), packed) != 0:
+            log = _read(nvrtc, program, "ProgramLog").rstrip(b"\0").decode(errors="replace")
+            raise RuntimeError(f"NVRTC cannot compile {source.name} for sm_{capability}: {log}")
+        return _read(nvrtc, program, "CUBIN")
+    finally:
+        nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def _read(nvrtc: ctypes.CDLL, program: ctypes.c_void_p, what: str) -> bytes:
+    size = ctypes.c_size_t()
+    _check(nvrtc, getattr(nvrtc, f"nvrtcGet{what}Size")(program, ctypes.byref(size)))
+    data = ctypes.create_string_buffer(size.value)
+    _check(nvrtc, getattr(nvrtc, f"nvrtcGet{what}")(program, data))
+    return data.raw
+
+
+def _check(nvrtc: ctypes.CDLL, status: int) -> None:
+    if status != 0:
+        text = nvrtc.nvrtcGetErrorString
+        text.restype = ctypes.c_char_p
+        raise RuntimeError(f"NVRTC: {text(status).decode()}")

@@ -1,0 +1,237 @@
+"""A CUDA driver without a GPU: the functions that ``_cuda`` calls, over simulated memory, with launches run by ptxsim.
+
+Nothing happens when it is enqueued. Streams run when the host waits for one, in random order but for events, so that
+a wait that is missing shows as undefined memory, a race with the host, or a wrong result.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import random
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable
+from ctypes import c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from typing import Any
+
+from aigc_fast import _cuda
+from ptxsim import Machine
+
+SUCCESS, OUT_OF_MEMORY, NO_DEVICE, NO_BINARY, ILLEGAL_ADDRESS = 0, 2, 100, 209, 700
+_ALIASES = {0: 1}  # the legacy stream's two names
+
+
+_PROGRAMS: dict[str, dict[str, Any]] = defaultdict(dict)  # of a code: translated kernels, for all machines
+
+
+def _function(symbol: str, *types: Any) -> Callable[[Any], Any]:
+    """A method that stands for a function of the driver with parameters of these types."""
+
+    def mark(method: Any) -> Any:
+        method.symbol, method.types = symbol, types
+        return method
+
+    return mark
+
+
+class FakeDriver:
+    """Install it with ``with``.
+
+    Parameters
+    ----------
+    code
+        PTX of the kernels.
+    devices
+        Number of GPUs (they share the simulated memory's addresses, each has its own contents).
+    version
+        Of CUDA, as the driver reports it.
+    """
+
+    def __init__(
+        self, code: str, *, devices: int = 1, version: int = 13000, capability: int = 90, memory: int = 1 << 23,
+        seed: int = 0, takes_images: bool = True,
+    ) -> None:  # fmt: skip
+        self.machine = Machine(code, memory, seed)
+        self.machine._programs = _PROGRAMS[code]
+        self.devices, self.version, self.capability, self.takes_images = devices, version, capability, takes_images
+        self.calls: list[str] = []  # symbols, in order
+        self.launches: list[tuple[str, int, int]] = []  # (kernel, stream, device), as they were enqueued
+        self.fault: BaseException | None = None
+        functions = [f for f in vars(FakeDriver).values() if hasattr(f, "symbol")]
+        self.functions = {f.symbol: f.__get__(self) for f in functions}
+        self._random = random.Random(seed)
+        self._streams: dict[int, deque[Callable[[], bool | None]]] = defaultdict(deque)
+        self._events: dict[int, bool] = {}
+        self._functions: list[str] = []
+        self._lock = threading.RLock()
+        self._thread = threading.local()
+        self._texts: list[Any] = []
+        self._callbacks: dict[str, Any] = {}
+
+    def __enter__(self) -> FakeDriver:  # noqa: PYI034  (Self needs Python 3.11)
+        _cuda.replace_driver(self.addresses())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _cuda.replace_driver({})
+
+    def addresses(self) -> dict[str, int]:
+        """The table that ``replace_driver`` takes."""
+        for symbol, method in self.functions.items():
+            prototype = ctypes.CFUNCTYPE(c_int, *method.types)
+            self._callbacks[symbol] = prototype(self._guarded(symbol, method))
+        return {symbol: ctypes.cast(f, c_void_p).value or 0 for symbol, f in self._callbacks.items()}
+
+    def _guarded(self, symbol: str, method: Callable[..., int | None]) -> Callable[..., int]:
+        def call(*arguments: Any) -> int:
+            with self._lock:
+                self.calls.append(symbol)
+                try:
+                    return method(*arguments) or SUCCESS
+                except Exception as error:  # an exception cannot pass through C
+                    self.fault = self.fault or error
+                    return ILLEGAL_ADDRESS
+
+        return call
+
+    @property
+    def _contexts(self) -> list[int]:
+        """Devices of the contexts that this thread pushed."""
+        return self._thread.__dict__.setdefault("contexts", [])
+
+    # Streams.
+
+    def _enqueue(self, stream: int | None, work: Callable[[], bool | None]) -> None:
+        self._streams[_ALIASES.get(stream or 0, stream or 0)].append(work)
+
+    def run(self, stream: int | None = None) -> None:
+        """Run what is enqueued until a stream (None: every one) has nothing left."""
+        wanted = None if stream is None else _ALIASES.get(stream, stream)
+        while any(self._streams.values()) if wanted is None else self._streams[wanted]:
+            queues = [queue for queue in self._streams.values() if queue]
+            self._random.shuffle(queues)
+            for queue in queues:
+                if queue[0]() is not False:  # False: an event has not happened yet
+                    queue.popleft()
+                    break
+            else:
+                raise RuntimeError("streams wait for each other")
+
+    # The driver's functions: without a return value they succeed.
+
+    @_function("cuInit", c_uint)
+    def _init(self, flags: int) -> int:
+        return SUCCESS if self.devices else NO_DEVICE
+
+    @_function("cuDriverGetVersion", ctypes.POINTER(c_int))
+    def _driver_get_version(self, version: Any) -> None:
+        version[0] = self.version
+
+    @_function("cuGetErrorName", c_int, ctypes.POINTER(c_char_p))
+    def _get_error_name(self, status: int, name: Any) -> None:
+        names = {OUT_OF_MEMORY: b"CUDA_ERROR_OUT_OF_MEMORY", NO_BINARY: b"CUDA_ERROR_NO_BINARY_FOR_GPU"}
+        name[0] = names.get(status, b"CUDA_ERROR_ILLEGAL_ADDRESS")
+
+    @_function("cuGetErrorString", c_int, ctypes.POINTER(c_char_p))
+    def _get_error_string(self, status: int, text: Any) -> None:
+        self._texts.append(str(self.fault or "").encode())
+        text[0] = self._texts[-1]
+
+    @_function("cuDeviceGetCount", ctypes.POINTER(c_int))
+    def _device_get_count(self, count: Any) -> None:
+        count[0] = self.devices
+
+    @_function("cuDeviceGet", ctypes.POINTER(c_int), c_int)
+    def _device_get(self, device: Any, ordinal: int) -> None:
+        device[0] = ordinal
+
+    @_function("cuDeviceGetAttribute", ctypes.POINTER(c_int), c_int, c_int)
+    def _device_get_attribute(self, value: Any, attribute: int, device: int) -> None:
+        value[0] = {75: self.capability // 10, 76: self.capability % 10}[attribute]
+
+    @_function("cuPointerGetAttribute", ctypes.POINTER(c_int), c_int, c_uint64)
+    def _pointer_get_attribute(self, value: Any, attribute: int, pointer: int) -> None:
+        assert attribute == 9
+        value[0] = 0
+
+    @_function("cuDevicePrimaryCtxRetain", ctypes.POINTER(c_void_p), c_int)
+    def _device_primary_ctx_retain(self, context: Any, device: int) -> None:
+        context[0] = device + 1
+
+    @_function("cuCtxPushCurrent_v2", c_void_p)
+    def _ctx_push_current(self, context: int) -> None:
+        self._contexts.append(context - 1)
+
+    @_function("cuCtxPopCurrent_v2", ctypes.POINTER(c_void_p))
+    def _ctx_pop_current(self, context: Any) -> None:
+        context[0] = self._contexts.pop() + 1
+
+    @_function("cuModuleLoadData", ctypes.POINTER(c_void_p), c_void_p)
+    def _module_load_data(self, module: Any, image: int) -> int:
+        module[0] = self._contexts[-1] + 1
+        return SUCCESS if self.takes_images or ctypes.string_at(image, 4) == b"\x7fELF" else NO_BINARY
+
+    @_function("cuModuleGetFunction", ctypes.POINTER(c_void_p), c_void_p, c_char_p)
+    def _module_get_function(self, function: Any, module: int, name: bytes) -> None:
+        assert module == self._contexts[-1] + 1
+        self._functions.append(name.decode())
+        function[0] = len(self._functions)
+
+    @_function("cuLaunchKernel", c_void_p, *[c_uint] * 7, c_void_p, ctypes.POINTER(c_void_p), c_void_p)
+    def _launch_kernel(self, function: int, *rest: Any) -> None:
+        grid, threads, shared, stream, parameters, extra = rest[:3], rest[3:6], *rest[6:]
+        name = self._functions[function - 1]
+        assert extra is None
+        assert all(grid)
+        sizes = [parameter.size for parameter in self.machine.program(name).kernel.parameters.values()]
+        packed = [ctypes.string_at(parameters[i], size) for i, size in enumerate(sizes)]
+        self.launches.append((name, stream or 0, self._contexts[-1]))
+        self._enqueue(stream, lambda: self.machine.launch(name, grid, threads, packed, shared))
+
+    @_function("cuMemAllocAsync", ctypes.POINTER(c_uint64), c_size_t, c_void_p)
+    def _mem_alloc_async(self, address: Any, size: int, stream: int) -> int:
+        place = self.machine.heap.allocate(size)
+        if place is None:
+            return OUT_OF_MEMORY
+        address[0] = place
+        return SUCCESS
+
+    @_function("cuMemFreeAsync", c_uint64, c_void_p)
+    def _mem_free_async(self, address: int, stream: int) -> None:
+        self._enqueue(stream, lambda: self.machine.heap.free(address))
+
+    @_function("cuMemGetInfo_v2", ctypes.POINTER(c_size_t), ctypes.POINTER(c_size_t))
+    def _mem_get_info(self, free: Any, total: Any) -> None:
+        free[0], total[0] = 1000, self.machine.heap.memory.size
+
+    @_function("cuMemcpyHtoDAsync_v2", c_uint64, c_void_p, c_size_t, c_void_p)
+    def _memcpy_to_device_async(self, to: int, source: int, size: int, stream: int) -> None:
+        self._enqueue(stream, lambda: self.machine.heap.memory.write(to, ctypes.string_at(source, size)))
+
+    @_function("cuMemcpyDtoHAsync_v2", c_void_p, c_uint64, c_size_t, c_void_p)
+    def _memcpy_to_host_async(self, to: int, source: int, size: int, stream: int) -> None:
+        def copy() -> None:
+            ctypes.memmove(to, self.machine.heap.memory.read(source, size), size)
+
+        self._enqueue(stream, copy)
+
+    @_function("cuStreamSynchronize", c_void_p)
+    def _stream_synchronize(self, stream: int) -> None:
+        self.run(stream or 0)
+
+    @_function("cuEventCreate", ctypes.POINTER(c_void_p), c_uint)
+    def _event_create(self, event: Any, flags: int) -> None:
+        self._events[len(self._events) + 1] = False
+        event[0] = len(self._events)
+
+    @_function("cuEventRecord", c_void_p, c_void_p)
+    def _event_record(self, event: int, stream: int) -> None:
+        self._enqueue(stream, lambda: self._events.__setitem__(event, True))
+
+    @_function("cuStreamWaitEvent", c_void_p, c_void_p, c_uint)
+    def _stream_wait_event(self, stream: int, event: int, flags: int) -> None:
+        self._enqueue(stream, lambda: self._events[event])
+
+    @_function("cuEventDestroy_v2", c_void_p)
+    def _event_destroy(self, event: int) -> None:
+        assert event in self._events

@@ -1,0 +1,213 @@
+"""The way from Python to the launches, on a fake driver: arrays, streams, memory, groups, with the CPU's bits."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aigc_fast import TopK, _cuda, cosine_similarity, cosine_threshold, cosine_topk, normalize
+from kernels.checks import assert_same_bits, assert_same_results
+
+from .conftest import on_host
+from .fake_driver import FakeDriver
+from .frameworks import GpuArray
+
+RNG = np.random.default_rng(0)
+Q, X = RNG.normal(size=(3, 10)).astype(np.float32), RNG.normal(size=(40, 10)).astype(np.float32)
+X[7], X[8] = np.nan, X[3]
+WAITS = {"cuStreamSynchronize", "cuMemAllocAsync", "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2"}
+FRAMEWORKS = ("torch", "cupy")
+
+
+def test_host_arrays(driver: FakeDriver) -> None:
+    assert_same_results(cosine_topk(Q, X, 5, device="cuda"), cosine_topk(Q, X, 5))
+    assert_same_results(cosine_threshold(Q, X, 0.3, device="auto"), cosine_threshold(Q, X, 0.3))
+    assert_same_bits(cosine_similarity(Q, X, device="cuda:0"), cosine_similarity(Q, X), "scores")
+    for actual, expected in zip(
+        normalize(X, device="cuda", return_norms=True), normalize(X, return_norms=True), strict=True
+    ):
+        assert_same_bits(actual, expected, "rows or norms")
+    driver.run()
+    assert driver.machine.heap.allocations == 0
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_arrays_on_the_gpu(name: str, driver: FakeDriver, fakes: SimpleNamespace) -> None:
+    """Results are of the caller's framework and on its stream, nothing waits, and no memory is ours."""
+    array = getattr(fakes, name).Array
+    q, x = array.of(Q), array.of(X)
+    top = cosine_topk(q, x, 5, threshold=-0.1)
+    similarities, (unit, norms) = cosine_similarity(q, x), normalize(x, return_norms=True)
+    assert not WAITS & set(driver.calls)
+    assert {stream for _, stream, _ in driver.launches} == {GpuArray.current_stream}
+    assert {type(part) for part in (*top, similarities, unit, norms)} == {array}
+    assert_same_results(on_host(top), cosine_topk(Q, X, 5, threshold=-0.1))
+    assert_same_bits(similarities.numpy(), cosine_similarity(Q, X), "scores")
+    assert_same_bits(unit.numpy(), normalize(X), "rows")
+    assert_same_results(on_host(cosine_threshold(q, x, 0.3)), cosine_threshold(Q, X, 0.3))
+    assert not {"cuMemAllocAsync", "cuMemcpyHtoDAsync_v2"} & set(driver.calls)
+    assert driver.calls.count("cuStreamSynchronize") == 1  # the number of hits
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint8", "int16", "int64", "bool"])
+def test_dtypes(dtype: str, driver: FakeDriver, fakes: SimpleNamespace) -> None:
+    q, x = (np.abs(a * 40).astype(dtype) if dtype != "bool" else a > 0 for a in (Q, np.nan_to_num(X)))
+    expected = cosine_topk(q, x, 5)
+    array = fakes.cupy.Array
+    assert_same_results(on_host(cosine_topk(array.of(q), array.of(x), 5)), expected)
+    assert_same_results(cosine_topk(q, x, 5, device="cuda"), expected)
+
+
+@pytest.mark.parametrize("versioned", [True, False], ids=["DLPack 1", "DLPack 0"])
+def test_strides(versioned: bool, driver: FakeDriver, fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = fakes.torch.Array
+    monkeypatch.setattr(array, "versioned", versioned)
+    x = np.asfortranarray(X)
+    assert_same_results(on_host(cosine_topk(array.of(Q), array.of(x), 5)), cosine_topk(Q, X, 5))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("protocol", ["dlpack", "cuda_array_interface"])
+def test_arrays_that_other_streams_still_write(protocol: str, seed: int, fakes: Any, driver: FakeDriver) -> None:
+    """Streams run in an order that only events restrain: without one, undefined memory would be read."""
+    driver._random.seed(seed)
+    foreign = type("Foreign", (GpuArray,), {"driver": driver}) if protocol != "dlpack" else fakes.cupy.Array
+    x = foreign.of(np.asfortranarray(X), stream=99)
+    assert_same_results(on_host(cosine_topk(fakes.torch.Array.of(Q), x, 4)), cosine_topk(Q, X, 4))
+
+
+def test_results_follow_the_queries(driver: FakeDriver, fakes: SimpleNamespace) -> None:
+    top = cosine_topk(Q, fakes.torch.Array.of(X), 5)
+    assert_same_results(top, cosine_topk(Q, X, 5))
+    assert {stream for _, stream, _ in driver.launches} == {GpuArray.current_stream}
+    assert_same_results(on_host(cosine_topk(fakes.torch.Array.of(Q), X, 5)), cosine_topk(Q, X, 5))
+    with pytest.raises(TypeError, match=r"cannot be made for a .*GpuArray.* torch\.from_dlpack"):
+        cosine_topk(type("GpuArray", (GpuArray,), {"driver": driver}).of(Q), X, 1)
+
+
+def test_filters(driver: FakeDriver, fakes: SimpleNamespace) -> None:
+    lists = (np.array([0, 3, 3, 7]), np.array([4, 5, 30, 0, 20, 21, 39]))
+    first = cosine_topk(Q, X, 4)
+    ends = (first.scores[:, -1], first.ids[:, -1])
+    q, x = fakes.torch.Array.of(Q), fakes.torch.Array.of(X)
+    for filters in (
+        {"exclude": lists, "allow": np.arange(40) % 3 > 0, "after": ends},
+        {"allow": lists, "threshold": np.array([-0.5, 0.2, 0.4])},
+        {"allow": [1, 2, 3], "after": (0.1, 2)},
+        {"allow": []},
+    ):
+        expected = cosine_topk(Q, X, 9, **filters)
+        assert_same_results(cosine_topk(Q, X, 9, device="cuda", **filters), expected)
+        assert_same_results(on_host(cosine_topk(q, x, 9, **filters)), expected)
+    thresholds = fakes.torch.Array.of(np.array([0.1, 0.3, 0.2], np.float32), stream=GpuArray.current_stream)
+    expected = cosine_threshold(Q, X, np.array([0.1, 0.3, 0.2], np.float32), exclude=lists, after=ends)
+    assert_same_results(on_host(cosine_threshold(q, x, thresholds, exclude=lists, after=ends)), expected)
+
+
+def test_groups_that_fit_the_memory(driver: FakeDriver) -> None:
+    q, x = RNG.normal(size=(66, 4)).astype(np.float32), X[:20, :4]
+    lists = (np.arange(67) * 2, np.stack([np.arange(66) // 4, np.arange(66) // 4 + 3], 1).ravel())
+    thresholds = RNG.uniform(-0.2, 0.6, 66)
+    filters = {"exclude": lists, "after": (0.9, 2)}
+    small = {"device": "cuda", "max_memory": 40_000}
+    assert_same_results(
+        cosine_topk(q, x, 3, threshold=thresholds, **filters, **small),
+        cosine_topk(q, x, 3, threshold=thresholds, **filters),
+    )
+    assert [name for name, *_ in driver.launches].count("write_topk") == 2
+    assert_same_results(
+        cosine_threshold(q, x, thresholds, **filters, **small), cosine_threshold(q, x, thresholds, **filters)
+    )
+    assert_same_bits(cosine_similarity(q, x, **small), cosine_similarity(q, x), "scores")
+    with pytest.raises(MemoryError, match=r"40 items with k=3 needs a workspace of at least \d{4} bytes.* is 5000"):
+        cosine_topk(Q, X, 3, device="cuda", max_memory=5_000)
+
+
+def test_a_full_gpu(driver: FakeDriver) -> None:
+    with pytest.raises(MemoryError, match=r"GPU 0 has no room for \d+ bytes \(1000 of 8388608 are free\)"):
+        cosine_topk(Q, np.zeros((300_000, 10), np.float32), 1, device="cuda")
+    assert_same_results(cosine_topk(Q, X, 2, device="cuda"), cosine_topk(Q, X, 2))
+
+
+def test_waves(driver: FakeDriver) -> None:
+    x = RNG.normal(size=(700, 33)).astype(np.float32)
+    q = x[:2] + 1
+    _cuda.override_waves(spare=128, growth=3)
+    assert_same_results(cosine_topk(q, x, 4, device="cuda"), cosine_topk(q, x, 4))
+    assert [name for name, *_ in driver.launches].count("settle_f32") == 3
+
+
+@pytest.mark.parametrize(("count", "k"), [(5, 9), (5, 0), (0, 3)])
+def test_edges_of_k(count: int, k: int, driver: FakeDriver) -> None:
+    assert_same_results(cosine_topk(Q, X[:count], k, device="cuda"), cosine_topk(Q, X[:count], k))
+    assert_same_results(cosine_topk(Q[:0], X[:5], k, device="cuda"), cosine_topk(Q[:0], X[:5], k))
+
+
+def test_out(driver: FakeDriver, fakes: SimpleNamespace) -> None:
+    expected = cosine_topk(Q, X, 5)
+    array = fakes.torch.Array
+    q, x = array.of(Q), array.of(X)
+    out = TopK(*(array(np.empty_like(part)) for part in expected))
+    assert cosine_topk(q, x, 5, out=out) is out
+    assert_same_results(on_host(out), expected)
+    host = TopK(*map(np.empty_like, expected))
+    assert cosine_topk(Q, x, 5, out=host) is host
+    assert_same_results(host, expected)
+    assert normalize(x, out=x) is x
+    assert_same_bits(x.numpy(), normalize(X), "rows")
+    with pytest.raises(ValueError, match=r"out scores must have shape \(3, 4\) and dtype float32, got \(3, 5\)"):
+        cosine_topk(q, x, 4, out=out)
+    with pytest.raises(TypeError, match="out scores must be on GPU 0 like the result, got ndarray"):
+        cosine_topk(q, x, 5, out=host)
+    with pytest.raises(ValueError, match="out must be C-contiguous"):
+        normalize(q, out=array(np.empty_like(Q, order="F")))
+
+
+def test_normalize_into_rows_that_overlap(driver: FakeDriver, fakes: SimpleNamespace) -> None:
+    x = fakes.cupy.Array.of(X)
+    rows = fakes.cupy.Array(X[1:])
+    rows.pointer = x.pointer + X.strides[0]
+    shifted = fakes.cupy.Array(X[1:])
+    shifted.pointer = x.pointer
+    assert normalize(rows, out=shifted) is shifted
+    assert_same_bits(shifted.numpy(), normalize(X[1:]), "rows")
+
+
+def test_wrong_arguments(driver: FakeDriver, fakes: SimpleNamespace) -> None:
+    array = fakes.cupy.Array
+    q, x = array.of(Q), array.of(X)
+    for arguments, message in (
+        ((q, array.of(X[:, :4]), 1), r"same number of columns, got shapes \(3, 10\) and \(40, 4\)"),
+        ((array.of(Q[0]), x, 1), r"queries must be two-dimensional .* got shape \(10,\); pass one row"),
+        ((array.of(Q.astype(complex)), x, 1), "queries must hold .* got dtype complex128"),
+        ((q, x, -1), "k must be at least 0"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            cosine_topk(*arguments)
+    with pytest.raises(ValueError, match="metric must be 'cosine', 'inner_product' or 'pearson', got 'l2'"):
+        cosine_topk(q, x, 1, metric="l2")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"threshold must be one number or have shape \(3,\), got shape \(2,\)"):
+        cosine_topk(q, x, 1, threshold=array.of(np.zeros(2)))
+    with pytest.raises(TypeError, match=r"queries is a .* on a GPU; it is needed on the CPU"):
+        cosine_topk(q, x, 1, device="cpu")
+    with pytest.raises(ValueError, match="device must be 'cpu', 'cuda', 'cuda:N' or 'auto', got 'gpu'"):
+        cosine_topk(Q, X, 1, device="gpu")
+
+
+def test_threads(driver: FakeDriver) -> None:
+    results: list[Any] = [None] * 4
+
+    def search(i: int) -> None:
+        results[i] = cosine_topk(Q[i % 3 :], X, 2 + i, device="cuda")
+
+    threads = [threading.Thread(target=search, args=(i,)) for i in range(len(results))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, result in enumerate(results):
+        assert_same_results(result, cosine_topk(Q[i % 3 :], X, 2 + i))

@@ -1,0 +1,160 @@
+"""Machines on which no GPU can be used: each cause has its words, and only "auto" goes on without one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aigc_fast import CudaUnavailable, _cuda, cosine_topk
+from aigc_fast.gpu import image, nvrtc
+from kernels.checks import assert_same_results
+
+from .device import SOURCES, ptx
+from .fake_driver import FakeDriver
+from .frameworks import frameworks
+
+X = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+
+
+def assert_unavailable(message: str) -> None:
+    with pytest.raises(CudaUnavailable, match=message):
+        cosine_topk(X, X, 2, device="cuda")
+    assert_same_results(cosine_topk(X, X, 2, device="auto"), cosine_topk(X, X, 2))
+
+
+def test_no_driver() -> None:
+    try:
+        _cuda.device_count()
+    except CudaUnavailable as error:
+        if "libcuda.so.1" not in str(error):
+            pytest.skip(f"this machine has a driver: {error}")
+    else:
+        pytest.skip("this machine has a GPU")
+    assert_unavailable(r"no CUDA driver: libcuda\.so\.1: cannot open shared object.*; install NVIDIA's driver")
+
+
+@pytest.mark.parametrize(
+    ("driver", "message"),
+    [
+        ({"devices": 0}, "finds no device; look at nvidia-smi and CUDA_VISIBLE_DEVICES"),
+        ({"version": 11080}, r"too old: it supports CUDA 11\.8, and 12\.0 is needed; update NVIDIA's driver"),
+        ({"capability": 75}, r"GPU 0 has compute capability 7\.5; 8\.0 or later is needed"),
+    ],
+)
+def test_driver_and_device(driver: dict[str, Any], message: str, shipped_image: Path) -> None:
+    with FakeDriver(ptx(), **driver):
+        assert_unavailable(message)
+
+
+def test_a_driver_that_lacks_a_function(shipped_image: Path) -> None:
+    fake = FakeDriver(ptx())
+    del fake.functions["cuMemAllocAsync"]
+    with fake:
+        assert_unavailable(r"too old: it supports CUDA 13\.0.* \(it lacks cuMemAllocAsync\)")
+
+
+def test_no_image(shipped_image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvrtc, "find", lambda: None)
+    with FakeDriver(ptx(), takes_images=False):
+        assert_unavailable(
+            r"no image of the kernels for GPU 0 \(compute capability 9\.0\): the driver takes none of those shipped"
+            r" .*CUDA_ERROR_NO_BINARY_FOR_GPU.*, and NVRTC is not installed; install it \(pip install nvidia-cuda-nvrtc"
+        )
+        shipped_image.unlink()
+        assert_unavailable("this build of aigc_fast has none, since nvcc was not found, and NVRTC is not installed")
+
+
+def test_nvrtc_compiles_what_was_not_shipped(shipped_image: Path) -> None:
+    if nvrtc.find() is None:
+        pytest.skip("NVRTC is not installed")
+    shipped_image.unlink()
+    for source in SOURCES.iterdir():
+        (shipped_image.parent / source.name).write_bytes(source.read_bytes())
+    with FakeDriver(ptx(), takes_images=False):
+        assert_same_results(cosine_topk(X, X, 2, device="cuda"), cosine_topk(X, X, 2))
+
+
+def test_what_nvrtc_refuses(shipped_image: Path) -> None:
+    if nvrtc.find() is None:
+        pytest.skip("NVRTC is not installed")
+    shipped_image.unlink()
+    (image.KERNELS / "kernels.cu").write_text("__global__ void kernel() { undeclared(); }")
+    with FakeDriver(ptx()), pytest.raises(RuntimeError, match=r"NVRTC cannot compile .* sm_90: .*undeclared"):
+        cosine_topk(X, X, 2, device="cuda")
+
+
+def _in_child(connection: Any) -> None:
+    try:
+        cosine_topk(X, X, 2, device="cuda")
+    except CudaUnavailable as error:
+        connection.send(str(error))
+    cosine_topk(X, X, 2, device="auto", num_threads=1)
+    connection.close()
+
+
+def test_a_forked_process(shipped_image: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    with FakeDriver(ptx()):
+        _cuda.device_count()
+        receive, send = context.Pipe(duplex=False)
+        child = context.Process(target=_in_child, args=(send,))
+        child.start()
+        send.close()
+        assert "forked after CUDA had been used; start it by spawn" in receive.recv()
+        child.join()
+        assert child.exitcode == 0
+
+
+def test_devices(shipped_image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeDriver(ptx(), devices=2) as fake, frameworks(fake, monkeypatch) as fakes:
+        with pytest.raises(ValueError, match="device is 'cuda:2', but there are 2 GPUs"):
+            cosine_topk(X, X, 2, device="cuda:2")
+        assert_same_results(cosine_topk(X, X, 2, device="cuda:1"), cosine_topk(X, X, 2))
+        assert {device for *_, device in fake.launches} == {1}
+        here, there = fakes.cupy.Array.of(X), fakes.cupy.Array.of(X)
+        there.gpu = 1
+        with pytest.raises(ValueError, match="must be on one GPU, but queries is on cuda:0, items is on cuda:1"):
+            cosine_topk(here, there, 1)
+        with pytest.raises(ValueError, match="queries is on cuda:0, items is on cuda:0, and device='cuda:1'"):
+            cosine_topk(here, here, 1, device="cuda:1")
+        fake.launches.clear()
+        cosine_topk(there, there, 1)
+        assert {device for *_, device in fake.launches} == {1}
+
+
+def test_arrays_on_a_gpu_need_one(shipped_image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeDriver(ptx(), devices=0) as fake, frameworks(fake, monkeypatch) as fakes:
+        q = fakes.torch.Array.of(X)
+        with pytest.raises(CudaUnavailable, match="finds no device"):
+            cosine_topk(q, q, 1, device="auto")
+
+
+def test_faults_name_the_call(shipped_image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeDriver(ptx()) as fake:
+        fake.machine.heap.memory.forbid(fake.machine.heap.BASE, 1 << 20)
+        monkeypatch.setattr(fake.machine.heap, "allocate", lambda size: fake.machine.heap.BASE)
+        with pytest.raises(RuntimeError, match=r"cuStreamSynchronize: CUDA_ERROR_ILLEGAL_ADDRESS .*not allocated"):
+            cosine_topk(X, X, 2, device="cuda")
+
+
+def test_importing_the_package_does_not_touch_cuda() -> None:
+    code = "import sys, aigc_fast; aigc_fast.cosine_topk([[1.0]], [[1.0]], 1); print('aigc_fast._cuda' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert run.stdout.strip() == "False"
+
+
+def test_arrays_by_their_protocols() -> None:
+    from aigc_fast.device import gpu_of
+
+    assert gpu_of(X) is None
+    assert gpu_of([[1.0]]) is None
+    assert gpu_of(SimpleNamespace(__dlpack_device__=lambda: (1, 0))) is None
+    assert gpu_of(SimpleNamespace(__dlpack_device__=lambda: (2, 3))) == 3
