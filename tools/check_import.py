@@ -24,11 +24,16 @@ def main() -> None:
     heavy = {"scipy", "torch", "matplotlib", "cupy", "typer"} & {name.partition(".")[0] for name in sys.modules}
     if heavy:
         raise SystemExit(f"import aigc_fast also imported {sorted(heavy)}")
+    if "aigc_fast._cuda" in sys.modules:
+        raise SystemExit("import aigc_fast also imported its CUDA part")
     if import_time > LIMIT_MS:
         raise SystemExit(f"import aigc_fast took {import_time:.0f} ms beyond NumPy, more than {LIMIT_MS:.0f}")
     top = aigc_fast.cosine_topk([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], 2)
     if top.ids.tolist() != [[0, 2]]:
         raise SystemExit(f"a first search gave {top}")
+    auto = aigc_fast.cosine_topk([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], 2, device="auto")
+    if auto.ids.tolist() != [[0, 2]]:
+        raise SystemExit(f"device='auto' gave {auto}")
     for part, extra in (("gan", "gan"), ("recommender", "recommender"), ("data", "recommender")):
         try:
             getattr(aigc_fast, part)

@@ -17,6 +17,7 @@ from aigc_fast.device import gpu_of
 from aigc_fast.gpu.memory import Memory, memory_of, upload
 
 _ELEMENTS = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16", "int8": "i8"}
+SIZES = {"f32": 4, "f64": 8, "f16": 2, "bf16": 2, "i8": 1}
 _EXACT_IN_FLOAT32 = frozenset(("bool", "uint8", "int16", "uint16"))
 _EXACT_IN_FLOAT64 = frozenset(("int32", "uint32", "int64", "uint64"))  # as the CPU converts them
 
@@ -101,6 +102,8 @@ def as_matrix(x: Any, name: str, memory: Memory) -> Matrix:
         hint = "; pass one row as x.reshape(1, -1)" if len(array.shape) == 1 else ""
         raise ValueError(f"{name} must be two-dimensional (rows, columns), got shape {array.shape}{hint}")
     element = _ELEMENTS[array.dtype]
+    if array.pointer % SIZES[element]:
+        raise ValueError(f"{name} does not lie at a multiple of its elements' size, which GPUs cannot read")
     return Matrix(_cuda.Matrix(array.pointer, element, *array.shape, *array.strides), element == "f64", array.owner)
 
 

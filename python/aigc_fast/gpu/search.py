@@ -12,7 +12,7 @@ import numpy as np
 
 from aigc_fast import _cuda
 from aigc_fast.arrays import as_count, as_k, check_metric, id_lists, is_id_lists, page_ends, shared_ids
-from aigc_fast.gpu.arrays import Matrix, Target, as_matrix, home_of, per_query, same_columns
+from aigc_fast.gpu.arrays import SIZES, Matrix, Target, as_matrix, home_of, per_query, same_columns
 from aigc_fast.gpu.memory import Memory, memory_of, upload
 from aigc_fast.similarity import ThresholdHits, TopK, three_arrays
 
@@ -164,7 +164,7 @@ def normalize(gpu: int, x: Any, *, out: Any, return_norms: bool) -> Any:
 
 def _partly_overlap(pointer: int, dtype: np.dtype[Any], rows: _cuda.Matrix) -> bool:
     """Whether a C-contiguous output shares memory with rows, element by element in place excepted."""
-    size = {"f64": 8, "f32": 4, "i8": 1}.get(rows.element, 2)
+    size = SIZES[rows.element]
     in_place = (
         pointer == rows.pointer and size == dtype.itemsize and (rows.row_stride, rows.column_stride) == (rows.dim, 1)
     )
