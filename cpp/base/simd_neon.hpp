@@ -1,5 +1,5 @@
 // The vector types of the NEON kernels (64-bit ARM); the interface is explained in simd_scalar.hpp. Registers have 128
-// bits: several of them make a vector as wide as AVX2's, so that a load of a query serves as many lanes.
+// bits; two make a vector of floats, so that panels of queries are as wide as AVX2's.
 #pragma once
 
 #include <arm_neon.h>
@@ -41,8 +41,9 @@ struct F64x8 {
                  vfmaq_f64(c.pairs[2], a.pairs[2], b.pairs[2]), vfmaq_f64(c.pairs[3], a.pairs[3], b.pairs[3])}};
     }
     double sum() const {
-        const float64x2_t even = vaddq_f64(pairs[0], pairs[2]);             // 0+4, 1+5
-        return vaddvq_f64(vaddq_f64(even, vaddq_f64(pairs[1], pairs[3])));  // with 2+6, 3+7
+        const float64x2_t low = vaddq_f64(pairs[0], pairs[2]);   // 0+4, 1+5
+        const float64x2_t high = vaddq_f64(pairs[1], pairs[3]);  // 2+6, 3+7
+        return vaddvq_f64(vaddq_f64(low, high));
     }
 };
 
