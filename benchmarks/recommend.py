@@ -4,7 +4,7 @@
     python -m benchmarks.recommend --users 2000 --items 3000 --rounds 1
 
 Both get the same factors and the same CSR of seen items, and all users in one call. implicit searches batches of users
-in threads of its own; BLAS below them runs on one thread, as it asks for, or on all, whichever is faster for 2,000 users.
+in threads of its own; BLAS below them has one thread, as it asks for, or all, whichever is faster for 2,000 users.
 Calls take turns. CPU seconds are those of all threads, and tell more than wall-clock time where others use the machine.
 Memory is the highest resident set during a call less that before it, the result included. The first 200 lists are
 compared with float64 products.
