@@ -25,7 +25,8 @@ class CodeArrays {
                bool rotated, Array<std::uint8_t> codes, Array<float> scale, Array<float> residual, Array<float> reach,
                Array<std::uint8_t> kinds);
 
-    static CodeArrays encode(const py::array& rows, const std::string& metric, int num_threads);
+    static CodeArrays encode(const py::array& rows, const std::optional<Int64Array>& ids, const std::string& metric,
+                             int num_threads);
 
     const ItemCodes& view() const { return view_; }
     py::typing::Dict<py::str, py::array> arrays() const;
@@ -46,7 +47,7 @@ class ItemSet {
     explicit ItemSet(const py::array& rows) : rows_(rows), matrix_(as_matrix(rows, "items")) {}
 
     ItemSet(const py::array& rows, std::optional<Int64Array> ids, std::optional<std::shared_ptr<CodeArrays>> codes,
-            std::optional<Array<std::uint32_t>> removed_at, std::uint32_t version);
+            std::optional<Array<std::uint32_t>> removed_at, std::uint32_t version, std::size_t removed_count);
 
     const Matrix& matrix() const { return matrix_; }
     void add_to(SearchOptions& options) const;
@@ -58,6 +59,7 @@ class ItemSet {
     std::shared_ptr<CodeArrays> codes_;
     std::optional<Array<std::uint32_t>> removed_at_;
     std::uint32_t version_ = 0;
+    std::size_t removed_count_ = 0;
 };
 
 }  // namespace aigc_fast::bindings

@@ -54,8 +54,10 @@ CodeArrays::CodeArrays(std::size_t rows, std::size_t dim, const std::string& met
              unbounded.size()};
 }
 
-CodeArrays CodeArrays::encode(const py::array& rows, const std::string& metric, int num_threads) {
+CodeArrays CodeArrays::encode(const py::array& rows, const std::optional<Int64Array>& ids, const std::string& metric,
+                              int num_threads) {
     const Matrix matrix = as_matrix(rows, "rows");
+    if (ids) check_size(*ids, matrix.rows, "ids");
     const Metric by = as_metric(metric);
     const auto blocks = static_cast<py::ssize_t>(code_blocks(matrix.rows));
     Array<float> mean(static_cast<py::ssize_t>(matrix.cols));
@@ -64,6 +66,7 @@ CodeArrays CodeArrays::encode(const py::array& rows, const std::string& metric, 
     Array<float> residual(blocks);
     Array<float> reach(blocks);
     Array<std::uint8_t> kinds(static_cast<py::ssize_t>(matrix.rows));
+    const std::int64_t* ids_data = data_or_null(ids);
     float* mean_data = mean.mutable_data();
     std::uint8_t* codes_data = codes.mutable_data();
     float* scale_data = scale.mutable_data();
@@ -75,7 +78,8 @@ CodeArrays CodeArrays::encode(const py::array& rows, const std::string& metric, 
         const py::gil_scoped_release release;
         const RowReader reader(matrix);
         space = choose_code_space(reader, by, mean_data);
-        encode_items(reader, by, space, num_threads, codes_data, scale_data, residual_data, reach_data, kinds_data);
+        encode_items(reader, ids_data, by, space, num_threads, codes_data, scale_data, residual_data, reach_data,
+                     kinds_data);
     }
     std::optional<Array<float>> used_mean;
     if (space.mean != nullptr) used_mean = mean;
@@ -94,13 +98,14 @@ py::typing::Dict<py::str, py::array> CodeArrays::arrays() const {
 }
 
 ItemSet::ItemSet(const py::array& rows, std::optional<Int64Array> ids, std::optional<std::shared_ptr<CodeArrays>> codes,
-                 std::optional<Array<std::uint32_t>> removed_at, std::uint32_t version)
+                 std::optional<Array<std::uint32_t>> removed_at, std::uint32_t version, std::size_t removed_count)
     : rows_(rows),
       matrix_(as_matrix(rows, "items")),
       ids_(std::move(ids)),
       codes_(codes ? *codes : nullptr),
       removed_at_(std::move(removed_at)),
-      version_(version) {
+      version_(version),
+      removed_count_(removed_count) {
     if (ids_) check_size(*ids_, matrix_.rows, "ids");
     if (removed_at_ && static_cast<std::size_t>(removed_at_->size()) < matrix_.rows)
         throw std::invalid_argument("removed_at is shorter than items");
@@ -115,6 +120,7 @@ void ItemSet::add_to(SearchOptions& options) const {
         throw std::invalid_argument("codes belong to another metric");
     options.filter.removed_at = data_or_null(removed_at_);
     options.filter.version = version_;
+    options.filter.removed_count = removed_count_;
 }
 
 void register_items(py::module_& module) {
@@ -125,7 +131,8 @@ void register_items(py::module_& module) {
                       Array<std::uint8_t>, Array<float>, Array<float>, Array<float>, Array<std::uint8_t>>(),
              py::arg("rows"), py::arg("dim"), py::arg("metric"), py::arg("mean"), py::arg("rotated"), py::arg("codes"),
              py::arg("scale"), py::arg("residual"), py::arg("reach"), py::arg("kinds"), "Codes from stored arrays.")
-        .def_static("encode", &CodeArrays::encode, py::arg("rows"), py::arg("metric"), py::arg("num_threads"),
+        .def_static("encode", &CodeArrays::encode, py::arg("rows"), py::arg("ids"), py::arg("metric"),
+                    py::arg("num_threads"),
                     "Encode rows, in the space with the smallest residuals on a sample.")
         .def("arrays", &CodeArrays::arrays, "The arrays, by name; mean only where the space is centred.")
         .def_property_readonly(
@@ -134,8 +141,8 @@ void register_items(py::module_& module) {
     py::class_<ItemSet>(module, "ItemSet", "Rows, and what an index knows of them.")
         .def(py::init<const py::array&>(), py::arg("rows"))
         .def(py::init<const py::array&, std::optional<Int64Array>, std::optional<std::shared_ptr<CodeArrays>>,
-                      std::optional<Array<std::uint32_t>>, std::uint32_t>(),
-             py::arg("rows"), py::arg("ids"), py::arg("codes"), py::arg("removed_at"), py::arg("version"));
+                      std::optional<Array<std::uint32_t>>, std::uint32_t, std::size_t>(),
+             py::arg("rows"), py::arg("ids"), py::arg("codes"), py::arg("removed_at"), py::arg("version"), py::arg("removed_count"));
 }
 
 }  // namespace aigc_fast::bindings

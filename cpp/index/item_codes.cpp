@@ -7,6 +7,7 @@
 
 #include "base/float_environment.hpp"
 #include "base/thread_pool.hpp"
+#include "index/copies.hpp"
 #include "score/scorer.hpp"
 
 namespace aigc_fast {
@@ -117,8 +118,8 @@ CodeSpace choose_code_space(const RowReader& rows, Metric metric, float* mean) {
     return best;
 }
 
-void encode_items(const RowReader& rows, Metric metric, const CodeSpace& space, int threads, std::uint8_t* codes,
-                  float* scale, float* residual, float* reach, RowKind* kinds) {
+void encode_items(const RowReader& rows, const std::int64_t* ids, Metric metric, const CodeSpace& space, int threads,
+                  std::uint8_t* codes, float* scale, float* residual, float* reach, RowKind* kinds) {
     const DefaultFloatEnvironment environment;
     if (rows.dim() > kMaxInt8Dim)
         throw std::invalid_argument("items must have at most " + std::to_string(kMaxInt8Dim) +
@@ -126,7 +127,8 @@ void encode_items(const RowReader& rows, Metric metric, const CodeSpace& space, 
     const Kernels& kernels = active_kernels();
     const std::size_t blocks = code_blocks(rows.rows());
     const std::size_t block_bytes = code_block_bytes(rows.dim());
-    parallel_for((blocks + kTaskBlocks - 1) / kTaskBlocks, threads > 0 ? threads : default_num_threads(),
+    if (threads <= 0) threads = default_num_threads();
+    parallel_for((blocks + kTaskBlocks - 1) / kTaskBlocks, threads,
                  [&](std::size_t task, std::size_t) {
                      RowEncoder encoder(rows, metric, kernels, space);
                      for (std::size_t b = task * kTaskBlocks; b < std::min((task + 1) * kTaskBlocks, blocks); ++b) {
@@ -138,6 +140,7 @@ void encode_items(const RowReader& rows, Metric metric, const CodeSpace& space, 
                          reach[b] = block.reach;
                      }
                  });
+    mark_copies(rows, ids, threads, kinds);
 }
 
 Int8Block ItemCodes::blocks(std::size_t first, std::size_t count) const {

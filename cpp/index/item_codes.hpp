@@ -17,7 +17,10 @@ enum class RowKind : std::uint8_t {
     coded,
     unbounded,  // an extreme norm: a candidate for every query
     never,      // NaN or an infinity: for none
+    copy,       // copy + m: coded, and at least 2^m rows before it in the order of ids are identical
 };
+
+constexpr RowKind kind_of_copy(unsigned m) { return static_cast<RowKind>(static_cast<unsigned>(RowKind::copy) + m); }
 
 // Turns rows into codes, 16 at a time; one for each thread.
 class RowEncoder {
@@ -63,8 +66,8 @@ inline std::size_t code_blocks(std::size_t rows) { return (rows + kCodeRows - 1)
 // mean into `mean` (dim of them) where it is used.
 CodeSpace choose_code_space(const RowReader& rows, Metric metric, float* mean);
 
-// Encodes all rows into arrays of the sizes above.
-void encode_items(const RowReader& rows, Metric metric, const CodeSpace& space, int threads, std::uint8_t* codes,
-                  float* scale, float* residual, float* reach, RowKind* kinds);
+// Encodes all rows into arrays of the sizes above. `ids` (null: row numbers) is the order of which copies are the later.
+void encode_items(const RowReader& rows, const std::int64_t* ids, Metric metric, const CodeSpace& space, int threads,
+                  std::uint8_t* codes, float* scale, float* residual, float* reach, RowKind* kinds);
 
 }  // namespace aigc_fast

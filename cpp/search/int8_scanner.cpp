@@ -20,7 +20,7 @@ constexpr std::size_t kSharingPanels = 4;  // fewer are over before memory could
 }  // namespace
 
 Int8Scanner::Int8Scanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
-                         const ItemCodes* codes, int threads)
+                         const ItemCodes* codes, std::size_t copies, int threads)
     : group_(group),
       items_(items),
       metric_(metric),
@@ -32,6 +32,9 @@ Int8Scanner::Int8Scanner(const QueryGroup& group, const RowReader& items, Metric
       sigma_(group.count() + kInt8Lanes),
       along_mean_(group.count() + kInt8Lanes),
       offset_(group.count() + kInt8Lanes) {
+    unsigned power = 0;
+    while (power < 64 && std::size_t{1} << power < copies) ++power;
+    first_unwanted_copy_ = kind_of_copy(power);
     lay_out_panels();
     parallel_for(panels_.size(), threads, [&](std::size_t panel, std::size_t) { pack(panels_[panel]); });
 }
@@ -162,7 +165,9 @@ std::size_t Int8Scanner::scan(const Worker& worker, std::size_t panel, const flo
 }
 
 bool Int8Scanner::bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const {
-    if (hit.row >= worker.rows || worker.kinds[hit.row] != RowKind::coded) return false;
+    if (hit.row >= worker.rows) return false;
+    const RowKind kind = worker.kinds[hit.row];
+    if (kind != RowKind::coded && (kind < RowKind::copy || kind >= first_unwanted_copy_)) return false;
     const std::size_t block = hit.row / kCodeRows;
     const float score_rounding = metric_ == Metric::inner_product ? 0.0f : kScoreRounding;
     const float allowance =

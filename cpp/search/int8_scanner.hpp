@@ -17,9 +17,9 @@ namespace aigc_fast {
 
 class Int8Scanner {
   public:
-    // `codes` may be null: rows are then coded on the fly.
+    // `codes` may be null: rows are then coded on the fly. Of identical rows, no more than the first `copies` are wanted.
     Int8Scanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
-                const ItemCodes* codes, int threads);
+                const ItemCodes* codes, std::size_t copies, int threads);
 
     std::size_t panels() const { return panels_.size(); }
     std::size_t panel_begin(std::size_t panel) const { return panels_[panel].begin; }
@@ -60,6 +60,7 @@ class Int8Scanner {
     const Kernels& kernels_;
     const ItemCodes* item_codes_;
     CodeSpace plain_space_;
+    RowKind first_unwanted_copy_ = RowKind::copy;
     std::vector<Panel> panels_;
     AlignedArray<std::int8_t> query_codes_;
     std::vector<std::int32_t> code_sums_;

@@ -216,7 +216,8 @@ std::vector<std::size_t> search_group(const Search& search, const QueryGroup& gr
         return scan_and_score(search, group, F32Scanner(group, search.items, metric, *search.kernels.f32, threads),
                               guess, selector);
     return scan_and_score(search, group,
-                          Int8Scanner(group, search.items, metric, search.kernels, search.options.codes, threads),
+                          Int8Scanner(group, search.items, metric, search.kernels, search.options.codes,
+                                      selector.copies_wanted(), threads),
                           guess, selector);
 }
 
@@ -252,7 +253,7 @@ void topk(const Matrix& queries, const Matrix& items, std::size_t k, const doubl
           const SearchOptions& options, void* scores, std::int64_t* ids, std::int64_t* counts) {
     const DefaultFloatEnvironment environment;
     const Search search(queries, items, thresholds, options);
-    TopKSelector selector(k, search.filter, search.scorer, items.rows,
+    TopKSelector selector(k, search.filter, search.scorer, queries.rows, items.rows,
                           {scores, scores_are_f64(queries, items), ids, counts});
     if (k == 0) {
         std::fill_n(counts, queries.rows, 0);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -37,6 +38,16 @@ class ResultFilter {
     bool score_allowed(std::size_t query, const Scored& result) const {
         if (!(result.score >= threshold(query))) return false;  // NaN: never returned
         return !paged() || comes_before({filter_.after_score[query], filter_.after_id[query], 0}, result);
+    }
+
+    // The most rows that row_allowed and score_allowed may hide from any of the queries beside those below its threshold.
+    std::size_t most_hidden(std::size_t query_count) const {
+        if (paged() || filter_.allow.indptr != nullptr || filter_.allow_ids != nullptr)
+            return std::numeric_limits<std::size_t>::max();
+        std::int64_t excluded = 0;
+        if (const std::int64_t* indptr = filter_.exclude.indptr; indptr != nullptr)
+            for (std::size_t q = 0; q < query_count; ++q) excluded = std::max(excluded, indptr[q + 1] - indptr[q]);
+        return static_cast<std::size_t>(excluded) + filter_.removed_count;
     }
 
     double threshold(std::size_t query) const {

@@ -21,6 +21,9 @@ class ThresholdSelector {
     ThresholdSelector(std::size_t query_count, const ResultFilter& filter, const Scorer& scorer)
         : filter_(filter), scorer_(scorer), results_(query_count) {}
 
+    // Every copy is a result.
+    std::size_t copies_wanted() const { return std::numeric_limits<std::size_t>::max(); }
+
     std::size_t group_size() const { return 256; }  // hits of one group are held twice
 
     void begin(const QueryGroup& group, std::size_t workers, bool guess);

@@ -46,9 +46,10 @@ float probable_part(std::size_t dim) { return std::min(1.0f, 4.0f / std::sqrt(st
 
 }  // namespace
 
-TopKSelector::TopKSelector(std::size_t k, const ResultFilter& filter, const Scorer& scorer, std::size_t item_count,
-                           Output output)
+TopKSelector::TopKSelector(std::size_t k, const ResultFilter& filter, const Scorer& scorer, std::size_t query_count,
+                           std::size_t item_count, Output output)
     : k_(k),
+      copies_wanted_(std::min(filter.most_hidden(query_count), item_count) + k),
       capacity_(std::min(8 * k + 32 * kSpare, std::max<std::size_t>(item_count, 1))),
       rank_(k),
       filter_(filter),

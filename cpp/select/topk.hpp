@@ -30,11 +30,14 @@ class TopKSelector {
         std::int64_t* counts;
     };
 
-    TopKSelector(std::size_t k, const ResultFilter& filter, const Scorer& scorer, std::size_t item_count,
-                 Output output);
+    TopKSelector(std::size_t k, const ResultFilter& filter, const Scorer& scorer, std::size_t query_count,
+                 std::size_t item_count, Output output);
 
     // How many queries to search at a time, so that the candidates of all threads stay in cache and memory is bounded.
     std::size_t group_size() const;
+
+    // Of identical items, none after the first so many in the order of ids can be a result.
+    std::size_t copies_wanted() const { return copies_wanted_; }
 
     // A new group of queries; `workers` threads will offer candidates. `guess`: cutoffs may be too high.
     void begin(const QueryGroup& group, std::size_t workers, bool guess);
@@ -85,6 +88,7 @@ class TopKSelector {
                BestK& best) const;
 
     std::size_t k_;
+    std::size_t copies_wanted_;
     std::size_t capacity_;
     std::size_t rank_;  // of the candidate whose score is the cutoff: k, in waves of a sample less
     bool guessing_ = false;

@@ -98,7 +98,7 @@ class _Segment:
         return self.removed_at[: len(self)] > version
 
     def item_set(self, version: int) -> _core.ItemSet:
-        return _core.ItemSet(self.rows, self.ids, self.codes, self.removed_at, version)
+        return _core.ItemSet(self.rows, self.ids, self.codes, self.removed_at, version, self.removed)
 
 
 @dataclass(frozen=True)
@@ -195,16 +195,16 @@ class CosineIndex:
         self._metric = metric
         self._num_threads = num_threads
         self._lock = threading.Lock()
-        base = _Segment(rows, None if id_array is None else _Lookup(id_array), self._encode(rows), borrowed=True)
+        base = _Segment(rows, None if id_array is None else _Lookup(id_array), self._encode(rows, id_array), borrowed=True)
         self._tail_rows = np.empty((0, rows.shape[1]), rows.dtype)
         self._tail_ids = np.empty(0, np.int64)
         self._next_id = rows.shape[0] if id_array is None else int(id_array.max(initial=-1)) + 1
         self._snapshot = _Snapshot((base, self._tail(0)), 0, rows.shape[0])
 
-    def _encode(self, rows: npt.NDArray[Any]) -> _core.ItemCodes | None:
+    def _encode(self, rows: npt.NDArray[Any], ids: Ids | None) -> _core.ItemCodes | None:
         if rows.shape[0] < _CODED_ROWS or rows.shape[1] > _core.MAX_CODED_COLUMNS:
             return None
-        return _core.ItemCodes.encode(rows, self._metric, threads(self._num_threads))
+        return _core.ItemCodes.encode(rows, ids, self._metric, threads(self._num_threads))
 
     # Searching
 
@@ -449,7 +449,7 @@ class CosineIndex:
         alive = [segment.alive(version) for segment in segments]
         rows = np.concatenate([segment.rows[keep] for segment, keep in zip(segments, alive, strict=True)])
         ids = np.concatenate([_ids_of(segment)[keep] for segment, keep in zip(segments, alive, strict=True)])
-        return _Segment(rows, _Lookup(ids), self._encode(rows))
+        return _Segment(rows, _Lookup(ids), self._encode(rows, ids))
 
     # Files and the rest
 
@@ -531,7 +531,7 @@ class CosineIndex:
             queries = segment.rows[rng.integers(len(segment), size=as_count(sample, "sample", 1))]
             results = []
             for codes in (segment.codes, None):
-                items = _core.ItemSet(segment.rows, segment.ids, codes, segment.removed_at, snapshot.version)
+                items = _core.ItemSet(segment.rows, segment.ids, codes, segment.removed_at, snapshot.version, segment.removed)
                 dtype = score_dtype(queries, segment.rows)
                 part = _empty_topk(sample, 10, dtype)
                 _core.topk(queries, items, 10, None, self._metric, None, None, None, None, 0, *part)

@@ -2,8 +2,9 @@
 
 Tensors (n rows of d columns; b = ceil(n / 16) blocks): ``rows`` (n, d) in the index's dtype (bfloat16 as its bits in
 uint16); ``ids`` (n,) int64, absent where they are 0 to n-1; and where the rows are coded ``codes`` (b * 16 * 4 *
-ceil(d / 4),) uint8, ``scale``, ``residual``, ``reach`` (b,) float32, ``kinds`` (n,) uint8, ``mean`` (d,) float32 where
-the code space is centred. Facts: ``metric``, ``next_id``, ``rotated``.
+ceil(d / 4),) uint8, ``scale``, ``residual``, ``reach`` (b,) float32, ``kinds`` (n,) uint8 (``RowKind`` in
+cpp/index/item_codes.hpp), ``mean`` (d,) float32 where the code space is centred. Facts: ``metric``, ``next_id``,
+``rotated``.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ using test::Kind;
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr std::size_t kAllCopies = std::numeric_limits<std::size_t>::max();
 
 template <class T>
 constexpr DType dtype_of = sizeof(T) == 4 ? DType::f32 : DType::f64;
@@ -177,7 +178,7 @@ struct Codes {
           kinds(reader.rows()) {
         for (std::size_t j = 0; j < reader.dim(); ++j) mean[j] = 0.03f * static_cast<float>(j % 3);
         const CodeSpace space{centred ? mean.data() : nullptr, rotated};
-        encode_items(reader, problem.metric, space, 1, codes.data(), scale.data(), residual.data(), reach.data(),
+        encode_items(reader, nullptr, problem.metric, space, 1, codes.data(), scale.data(), residual.data(), reach.data(),
                      kinds.data());
         for (std::size_t i = 0; i < reader.rows(); ++i)
             if (kinds[i] == RowKind::unbounded) unbounded.push_back(static_cast<std::uint32_t>(i));
@@ -202,7 +203,7 @@ void check_codes(Problem<T>& problem) {
     const Codes<T> codes(problem, false, false);
     const std::size_t dim = problem.items.dim;
     for (std::size_t i = 0; i < problem.items.count; ++i) {
-        if (codes.kinds[i] != RowKind::coded) continue;
+        if (codes.kinds[i] == RowKind::unbounded || codes.kinds[i] == RowKind::never) continue;
         const std::vector<double> row = test::canonical(problem.items.row(i), dim, problem.metric);
         long double square = 0.0L;
         for (const double x : row) square += static_cast<long double>(x) * x;
@@ -237,12 +238,12 @@ void check_problem(const Kernels& kernels, std::size_t query_count, std::size_t 
     const QueryGroup group(queries, indices, metric, *kernels.score, 1);
     check_codes(problem);
     check_scanner(problem, group, F32Scanner(group, items, metric, *kernels.f32, 1), 25, "f32");
-    check_scanner(problem, group, Int8Scanner(group, items, metric, kernels, nullptr, 1), 32, "int8");
+    check_scanner(problem, group, Int8Scanner(group, items, metric, kernels, nullptr, kAllCopies, 1), 32, "int8");
     for (const bool centred : {false, true})
         for (const bool rotated : {false, true}) {
             if (centred && metric == Metric::inner_product) continue;
             const Codes<T> codes(problem, centred, rotated);
-            check_scanner(problem, group, Int8Scanner(group, items, metric, kernels, &codes.view, 1), 32,
+            check_scanner(problem, group, Int8Scanner(group, items, metric, kernels, &codes.view, kAllCopies, 1), 32,
                           rotated ? "int8 rotated" : "int8 codes");
         }
 }

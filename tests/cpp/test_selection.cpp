@@ -151,7 +151,7 @@ void topk_equals_sorting(std::mt19937_64& random) {
         const Setup setup(values, queries, filter, at_least, ids);
         for (const std::size_t k : {std::size_t{1}, std::size_t{2}, std::size_t{10}, count, count + 3}) {
             Slots slots(queries.size(), k);
-            TopKSelector selector(k, setup.result_filter, setup.scorer, count, slots.output());
+            TopKSelector selector(k, setup.result_filter, setup.scorer, 1, count, slots.output());
             const std::size_t workers = 1 + random() % 4;
             Scorer::Scratch scratch;
             for (int group = 0; group < 2; ++group) {  // a selector serves one group after the other
@@ -185,7 +185,7 @@ void guesses_are_verified(std::mt19937_64& random) {
             std::sort(order.begin(), order.end(), [&](auto a, auto b) { return values[a] < values[b]; });
         Slots slots(1, k);
         slots.counts[0] = -7;
-        TopKSelector selector(k, setup.result_filter, setup.scorer, values.size(), slots.output());
+        TopKSelector selector(k, setup.result_filter, setup.scorer, 1, values.size(), slots.output());
         selector.begin(setup.group, 2, true);
         std::size_t offered = 0;
         for (const double fraction : {1.0 / 16, 1.0 / 4, 1.0}) {

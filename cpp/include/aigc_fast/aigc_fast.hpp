@@ -42,6 +42,7 @@ struct Filter {
     std::size_t allow_count = 0;                // their number
     const std::uint32_t* removed_at = nullptr;  // an index's rows: only where this is above `version`
     std::uint32_t version = 0;
+    std::size_t removed_count = 0;           // how many rows that leaves out
     const double* after_score = nullptr;     // a page: only what comes after (score, id) in the order,
     const std::int64_t* after_id = nullptr;  // one pair a query
 };
