@@ -18,6 +18,9 @@ namespace aigc_fast::bindings {
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;
 
+// Called with the number of rows done.
+using Progress = py::typing::Callable<void(std::size_t)>;
+
 // The arrays of ItemCodes, so that Python can save, map and copy them.
 class CodeArrays {
   public:
@@ -26,7 +29,7 @@ class CodeArrays {
                Array<std::uint8_t> kinds);
 
     static CodeArrays encode(const py::array& rows, const std::optional<Int64Array>& ids, const std::string& metric,
-                             int num_threads);
+                             int num_threads, const std::optional<Progress>& progress);
 
     const ItemCodes& view() const { return view_; }
     py::typing::Dict<py::str, py::array> arrays() const;

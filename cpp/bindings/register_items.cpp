@@ -55,7 +55,7 @@ CodeArrays::CodeArrays(std::size_t rows, std::size_t dim, const std::string& met
 }
 
 CodeArrays CodeArrays::encode(const py::array& rows, const std::optional<Int64Array>& ids, const std::string& metric,
-                              int num_threads) {
+                              int num_threads, const std::optional<Progress>& progress) {
     const Matrix matrix = as_matrix(rows, "rows");
     if (ids) check_size(*ids, matrix.rows, "ids");
     const Metric by = as_metric(metric);
@@ -73,13 +73,18 @@ CodeArrays CodeArrays::encode(const py::array& rows, const std::optional<Int64Ar
     float* residual_data = residual.mutable_data();
     float* reach_data = reach.mutable_data();
     auto* kinds_data = reinterpret_cast<RowKind*>(kinds.mutable_data());
+    const auto checkpoint = [&](std::size_t rows_done) {
+        const py::gil_scoped_acquire acquire;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+        if (progress) (*progress)(rows_done);
+    };
     CodeSpace space;
     {
         const py::gil_scoped_release release;
         const RowReader reader(matrix);
         space = choose_code_space(reader, by, mean_data);
         encode_items(reader, ids_data, by, space, num_threads, codes_data, scale_data, residual_data, reach_data,
-                     kinds_data);
+                     kinds_data, checkpoint);
     }
     std::optional<Array<float>> used_mean;
     if (space.mean != nullptr) used_mean = mean;
@@ -132,7 +137,7 @@ void register_items(py::module_& module) {
              py::arg("rows"), py::arg("dim"), py::arg("metric"), py::arg("mean"), py::arg("rotated"), py::arg("codes"),
              py::arg("scale"), py::arg("residual"), py::arg("reach"), py::arg("kinds"), "Codes from stored arrays.")
         .def_static("encode", &CodeArrays::encode, py::arg("rows"), py::arg("ids"), py::arg("metric"),
-                    py::arg("num_threads"),
+                    py::arg("num_threads"), py::arg("progress") = py::none(),
                     "Encode rows, in the space with the smallest residuals on a sample.")
         .def("arrays", &CodeArrays::arrays, "The arrays, by name; mean only where the space is centred.")
         .def_property_readonly(
@@ -142,7 +147,8 @@ void register_items(py::module_& module) {
         .def(py::init<const py::array&>(), py::arg("rows"))
         .def(py::init<const py::array&, std::optional<Int64Array>, std::optional<std::shared_ptr<CodeArrays>>,
                       std::optional<Array<std::uint32_t>>, std::uint32_t, std::size_t>(),
-             py::arg("rows"), py::arg("ids"), py::arg("codes"), py::arg("removed_at"), py::arg("version"), py::arg("removed_count"));
+             py::arg("rows"), py::arg("ids"), py::arg("codes"), py::arg("removed_at"), py::arg("version"),
+             py::arg("removed_count"));
 }
 
 }  // namespace aigc_fast::bindings

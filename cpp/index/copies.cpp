@@ -12,7 +12,7 @@
 namespace aigc_fast {
 namespace {
 
-constexpr std::size_t kSampleRows = 2048;
+constexpr std::size_t kSampleRows = 1024;
 constexpr std::size_t kTaskRows = 512;
 
 struct HashedRow {

@@ -13,9 +13,11 @@
 namespace aigc_fast {
 namespace {
 
-constexpr std::size_t kSampleBlocks = 64;  // blocks of rows looked at to choose the space
+constexpr std::size_t kSampleBlocks = 32;  // blocks of rows looked at to choose the space
 constexpr float kWorthASpace = 0.8f;       // a space must shrink the residuals by this much to be used
 constexpr std::size_t kTaskBlocks = 64;
+constexpr std::size_t kPrefetchBytes = 8192;
+constexpr std::size_t kCheckpointBytes = 64u << 20;  // codes between two checkpoints
 
 // Rows of unit length go through at most four float32 roundings before they are coded, a rotation through 2 log d.
 constexpr float kRowRounding = 0x1p-22f;
@@ -61,10 +63,12 @@ RowKind RowEncoder::load(std::size_t row, float* out) {
     const std::size_t dim = rows_.dim();
     if (metric_ != Metric::pearson && rows_.dtype() != DType::f64) {
         const float* x = out;
-        if (rows_.in_place_f32())
+        if (rows_.in_place_f32()) {
             x = rows_.in_place<float>(row);
-        else
+            prefetch(row + std::max<std::size_t>(kPrefetchBytes / (dim * sizeof(float)), 1));
+        } else {
             rows_.copy_f32(row, out);
+        }
         float scale;
         float slack;
         kernels_.f32->measure({x, 0, 1, dim, &scale, &slack}, metric_);
@@ -81,6 +85,13 @@ RowKind RowEncoder::load(std::size_t row, float* out) {
     const double divisor = metric_ == Metric::inner_product || norm == 0.0 ? 1.0 : norm;
     for (std::size_t j = 0; j < dim; ++j) out[j] = static_cast<float>(canonical_[j] / divisor);
     return RowKind::coded;
+}
+
+// A row that is loaded soon: between two rows there is enough to do for memory to fall behind.
+void RowEncoder::prefetch(std::size_t row) const {
+    if (row >= rows_.rows()) return;
+    const char* x = rows_.in_place<char>(row);
+    for (std::size_t at = 0; at < rows_.dim() * sizeof(float); at += kCacheLine) __builtin_prefetch(x + at);
 }
 
 CodeBlock RowEncoder::encode(std::size_t begin, std::size_t count, std::uint8_t* codes, RowKind* kinds) {
@@ -119,7 +130,8 @@ CodeSpace choose_code_space(const RowReader& rows, Metric metric, float* mean) {
 }
 
 void encode_items(const RowReader& rows, const std::int64_t* ids, Metric metric, const CodeSpace& space, int threads,
-                  std::uint8_t* codes, float* scale, float* residual, float* reach, RowKind* kinds) {
+                  std::uint8_t* codes, float* scale, float* residual, float* reach, RowKind* kinds,
+                  const std::function<void(std::size_t)>& checkpoint) {
     const DefaultFloatEnvironment environment;
     if (rows.dim() > kMaxInt8Dim)
         throw std::invalid_argument("items must have at most " + std::to_string(kMaxInt8Dim) +
@@ -128,18 +140,26 @@ void encode_items(const RowReader& rows, const std::int64_t* ids, Metric metric,
     const std::size_t blocks = code_blocks(rows.rows());
     const std::size_t block_bytes = code_block_bytes(rows.dim());
     if (threads <= 0) threads = default_num_threads();
-    parallel_for((blocks + kTaskBlocks - 1) / kTaskBlocks, threads,
-                 [&](std::size_t task, std::size_t) {
-                     RowEncoder encoder(rows, metric, kernels, space);
-                     for (std::size_t b = task * kTaskBlocks; b < std::min((task + 1) * kTaskBlocks, blocks); ++b) {
-                         const std::size_t begin = b * kCodeRows;
-                         const CodeBlock block = encoder.encode(begin, std::min(kCodeRows, rows.rows() - begin),
-                                                                codes + b * block_bytes, kinds + begin);
-                         scale[b] = block.scale;
-                         residual[b] = block.residual;
-                         reach[b] = block.reach;
-                     }
-                 });
+    const auto encode_blocks = [&](std::size_t begin, std::size_t end) {
+        RowEncoder encoder(rows, metric, kernels, space);
+        for (std::size_t b = begin; b < end; ++b) {
+            const std::size_t row = b * kCodeRows;
+            const CodeBlock block =
+                encoder.encode(row, std::min(kCodeRows, rows.rows() - row), codes + b * block_bytes, kinds + row);
+            scale[b] = block.scale;
+            residual[b] = block.residual;
+            reach[b] = block.reach;
+        }
+    };
+    const std::size_t step = std::max(kCheckpointBytes / (kTaskBlocks * block_bytes + 1), std::size_t{1}) * kTaskBlocks;
+    for (std::size_t begin = 0; begin < blocks; begin += step) {
+        const std::size_t end = std::min(begin + step, blocks);
+        parallel_for((end - begin + kTaskBlocks - 1) / kTaskBlocks, threads, [&](std::size_t task, std::size_t) {
+            const std::size_t first = begin + task * kTaskBlocks;
+            encode_blocks(first, std::min(first + kTaskBlocks, end));
+        });
+        if (checkpoint) checkpoint(std::min(end * kCodeRows, rows.rows()));
+    }
     mark_copies(rows, ids, threads, kinds);
 }
 

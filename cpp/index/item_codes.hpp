@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 #include "aigc_fast/aigc_fast.hpp"
 #include "base/aligned.hpp"
@@ -33,6 +34,7 @@ class RowEncoder {
 
   private:
     RowKind load(std::size_t row, float* out);
+    void prefetch(std::size_t row) const;
 
     const RowReader& rows_;
     Metric metric_;
@@ -66,8 +68,11 @@ inline std::size_t code_blocks(std::size_t rows) { return (rows + kCodeRows - 1)
 // mean into `mean` (dim of them) where it is used.
 CodeSpace choose_code_space(const RowReader& rows, Metric metric, float* mean);
 
-// Encodes all rows into arrays of the sizes above. `ids` (null: row numbers) is the order of which copies are the later.
+// Encodes all rows into arrays of the sizes above. `ids` (null: row numbers) is the order of which copies are the
+// later. `checkpoint` may be empty; the calling thread calls it now and then with the number of rows done, and it may
+// throw.
 void encode_items(const RowReader& rows, const std::int64_t* ids, Metric metric, const CodeSpace& space, int threads,
-                  std::uint8_t* codes, float* scale, float* residual, float* reach, RowKind* kinds);
+                  std::uint8_t* codes, float* scale, float* residual, float* reach, RowKind* kinds,
+                  const std::function<void(std::size_t)>& checkpoint);
 
 }  // namespace aigc_fast

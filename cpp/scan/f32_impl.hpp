@@ -16,6 +16,7 @@ static_assert(kTileRows <= aigc_fast::kScanTileRows && 2 * F32::width <= aigc_fa
 // Norms outside this range could overflow or lose bits to underflow in float32 sums.
 constexpr double kSmallestNorm = 0x1p-60;
 constexpr double kLargestNorm = 0x1p60;
+constexpr std::size_t kSums = 4;
 constexpr std::size_t kCacheLineFloats = 16;
 constexpr std::size_t kPrefetchFloats = 1024;  // 4 KiB ahead of the row
 // A row whose mean is this much larger than its deviation has no useful float32 bound: rounding a float64 row to
@@ -27,13 +28,19 @@ double sum_of_squares(const float* x, std::size_t dim, double minus) {
     const double minus_values[8] = {-minus, -minus, -minus, -minus, -minus, -minus, -minus, -minus};
     const F64x8 ones = F64x8::load(ones_values);
     const F64x8 shift = F64x8::load(minus_values);
-    F64x8 squares = F64x8::zero();
+    F64x8 squares[kSums];  // so many that none waits for another
+    for (F64x8& square : squares) square = F64x8::zero();
+    const auto add = [&](std::size_t at, F64x8& square) {
+        const F64x8 x_f64x8 = F64x8::fma(F64x8::load(x + at), ones, shift);
+        square = F64x8::fma(x_f64x8, x_f64x8, square);
+    };
     std::size_t j = 0;
-    for (; j + 8 <= dim; j += 8) {
-        const F64x8 x_f64x8 = F64x8::fma(F64x8::load(x + j), ones, shift);
-        squares = F64x8::fma(x_f64x8, x_f64x8, squares);
-    }
-    double sum = squares.sum();
+    for (; j + 8 * kSums <= dim; j += 8 * kSums)
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < kSums; ++i) add(j + 8 * i, squares[i]);
+    for (; j + 8 <= dim; j += 8) add(j, squares[0]);
+    double sum = 0.0;
+    for (const F64x8& square : squares) sum += square.sum();
     for (; j < dim; ++j) sum += (static_cast<double>(x[j]) - minus) * (static_cast<double>(x[j]) - minus);
     return sum;
 }

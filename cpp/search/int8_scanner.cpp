@@ -71,13 +71,14 @@ void Int8Scanner::pack(const Panel& panel) {
         double largest = 0.0;
         for (const double x : unit) largest = std::max(largest, std::fabs(x));
         const float scale = largest > 1e-30 ? static_cast<float>(largest) / 127.0f : 1.0f;
+        const double inverse = 1.0 / static_cast<double>(scale);
         double residual = 0.0;
         std::int32_t sum = 0;
         for (std::size_t j = 0; j < dim; ++j) {
-            const double code = std::clamp(std::nearbyint(unit[j] / static_cast<double>(scale)), -127.0, 127.0);
+            const auto code = static_cast<std::int32_t>(std::clamp(std::lrint(unit[j] * inverse), -127L, 127L));
             const double left = unit[j] - code * static_cast<double>(scale);
             residual += left * left;
-            sum += static_cast<std::int32_t>(code);
+            sum += code;
             const std::size_t at = (j / kCodeGroup) * width * kCodeGroup + i * kCodeGroup + j % kCodeGroup;
             query_codes_[panel.codes + at] = static_cast<std::int8_t>(code);
         }

@@ -25,7 +25,7 @@
 namespace aigc_fast {
 namespace {
 
-constexpr std::size_t kHits = 2048;         // most hits between two looks at the cutoffs; at least one tile's
+constexpr std::size_t kHits = 768;          // most hits between two looks at the cutoffs: those of the largest tile
 constexpr std::size_t kTasksPerThread = 8;  // so that no thread waits long for the last one
 static_assert(kHits >= kScanTileRows * kMaxPanelWidth && kHits >= kInt8Panel * kMaxInt8TileBlocks * kCodeRows);
 
@@ -102,7 +102,7 @@ void scan_block(const Search& search, const QueryGroup& group, const Scanner& sc
     const std::size_t last_query = panel_start(panel_end);
     for (; panel < panel_end; ++panel) {
         // Few enough that the first rows, which all are hits, do not go on for long before they raise the cutoffs.
-        const std::size_t most_hits = std::clamp<std::size_t>(scanner.tile_hits(panel), 128, kHits);
+        const std::size_t most_hits = std::clamp<std::size_t>(scanner.tile_hits(panel), 64, kHits);
         for (std::size_t row = 0; row < end - begin;) {
             std::size_t count = 0;
             const float* cutoffs = selector.cutoffs(worker_index, panel_start(panel), panel_start(panel + 1));

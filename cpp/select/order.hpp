@@ -26,7 +26,7 @@ void sort_results(std::vector<Scored>& results);
 // The k first of any number of results, in room for about twice as many.
 class BestK {
   public:
-    explicit BestK(std::size_t k) : k_(k) {}
+    explicit BestK(std::size_t k) : k_(k) { results_.reserve(std::min<std::size_t>(2 * k_ + 64, 1024)); }
 
     void add(const Scored& result) {
         if (!comes_before(result, last_kept_)) return;
@@ -49,6 +49,10 @@ class BestK {
   private:
     void keep_best() {
         if (results_.size() < k_) return;
+        if (results_.size() == k_) {
+            last_kept_ = *std::max_element(results_.begin(), results_.end(), comes_before);
+            return;
+        }
         const auto kth = results_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
         std::nth_element(results_.begin(), kth, results_.end(), comes_before);
         last_kept_ = *kth;

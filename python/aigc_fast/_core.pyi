@@ -4,6 +4,7 @@ The compiled kernels of aigc_fast; the public functions are in the package itsel
 
 from __future__ import annotations
 
+import collections.abc
 import typing
 
 import numpy
@@ -34,7 +35,13 @@ class ItemCodes:
     int8 codes of rows, with the bounds that keep scans exact.
     """
     @staticmethod
-    def encode(rows: numpy.ndarray, metric: str, num_threads: typing.SupportsInt | typing.SupportsIndex) -> ItemCodes:
+    def encode(
+        rows: numpy.ndarray,
+        ids: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None,
+        metric: str,
+        num_threads: typing.SupportsInt | typing.SupportsIndex,
+        progress: collections.abc.Callable[[int], None] | None = None,
+    ) -> ItemCodes:
         """
         Encode rows, in the space with the smallest residuals on a sample.
         """
@@ -78,6 +85,7 @@ class ItemSet:
         codes: ItemCodes | None,
         removed_at: typing.Annotated[numpy.typing.ArrayLike, numpy.uint32] | None,
         version: typing.SupportsInt | typing.SupportsIndex,
+        removed_count: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
 
 class SearchReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,11 @@ from aigc_fast.arrays import as_k, as_matrix
 from aigc_fast.errors import require
 from aigc_fast.index import CosineIndex
 from aigc_fast.similarity import Metric, cosine_threshold
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_BLOCK_ROWS = 8192  # queries at a time where only half of the pairs is searched
 
 
 def knn_graph(
@@ -48,8 +53,8 @@ def knn_graph(
 
     Notes
     -----
-    O(n² · d) multiply-adds in int8 or float32; memory O(n · (d + k)). Scores are symmetric, but the k best are not, so
-    both halves of the matrix are searched.
+    O(n² · d) multiply-adds in int8 or float32; memory O(n · (d + k)). Scores are symmetric, bit for bit, so for
+    ``k=None`` half of the matrix is searched; the k best are not, and take the whole.
 
     Examples
     --------
@@ -60,14 +65,38 @@ def knn_graph(
     sparse = require("scipy.sparse", "recommender")
     rows = as_matrix(items, "items").array
     count = rows.shape[0]
-    itself = (np.arange(count + 1), np.arange(count)) if exclude_self else None
     if k is None:
         if threshold is None:
             raise ValueError("k and threshold must not both be None")
-        hits = cosine_threshold(rows, rows, threshold, exclude=itself, metric=metric, num_threads=num_threads)
-        return sparse.csr_matrix((hits.scores, hits.ids, hits.indptr), shape=(count, count))
+        found = _pairs(rows, threshold, exclude_self, metric, num_threads)
+        return sparse.csr_matrix(found, shape=(count, count))
+    itself = (np.arange(count + 1), np.arange(count)) if exclude_self else None
     index = CosineIndex(rows, metric=metric, num_threads=num_threads)
     top = index.topk(rows, min(as_k(k), count), threshold=threshold, exclude=itself)
     real = top.ids >= 0
     indptr = np.concatenate([[0], np.cumsum(top.counts)])
     return sparse.csr_matrix((top.scores[real], top.ids[real], indptr), shape=(count, count))
+
+
+def _pairs(
+    rows: npt.NDArray[Any], threshold: float, exclude_self: bool, metric: Metric, num_threads: int | None
+) -> tuple[Any, Any, Any]:
+    """Return (scores, columns, indptr) of all pairs that reach the threshold, searched where column >= row."""
+    count = rows.shape[0]
+    found: list[tuple[Any, Any, Any]] = []
+    for begin in range(0, count, _BLOCK_ROWS):
+        block = rows[begin : begin + _BLOCK_ROWS]
+        hits = cosine_threshold(block, rows[begin:], threshold, metric=metric, num_threads=num_threads)
+        row = np.repeat(np.arange(block.shape[0]), np.diff(hits.indptr))
+        upper = hits.ids > row if exclude_self else hits.ids >= row
+        found.append((begin + row[upper], begin + hits.ids[upper], hits.scores[upper]))
+    if not found:
+        return np.empty(0, np.float32), np.empty(0, np.int64), np.zeros(1, np.int64)
+    row, column, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    mirrored = row != column
+    rows_of = np.concatenate([row, column[mirrored]])
+    columns = np.concatenate([column, row[mirrored]])
+    scores = np.concatenate([score, score[mirrored]])
+    order = np.lexsort((columns, -scores, rows_of))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows_of, minlength=count))])
+    return scores[order], columns[order], indptr

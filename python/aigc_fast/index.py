@@ -33,6 +33,7 @@ from aigc_fast.arrays import (
     shared_ids,
     threads,
 )
+from aigc_fast.errors import require
 from aigc_fast.similarity import Metric, ThresholdHits, TopK
 
 if TYPE_CHECKING:
@@ -166,6 +167,8 @@ class CosineIndex:
         "cosine", "inner_product" or "pearson".
     num_threads
         Threads that build and search; None: ``get_num_threads()``.
+    progress
+        Show a bar on standard error while rows are coded (tqdm); a build can be interrupted with or without it.
 
     Notes
     -----
@@ -187,7 +190,13 @@ class CosineIndex:
     """
 
     def __init__(
-        self, items: Any, ids: Any = None, *, metric: Metric = "cosine", num_threads: int | None = None
+        self,
+        items: Any,
+        ids: Any = None,
+        *,
+        metric: Metric = "cosine",
+        num_threads: int | None = None,
+        progress: bool = False,
     ) -> None:
         check_metric(metric)
         rows = as_matrix(items, "items").array
@@ -195,16 +204,21 @@ class CosineIndex:
         self._metric = metric
         self._num_threads = num_threads
         self._lock = threading.Lock()
-        base = _Segment(rows, None if id_array is None else _Lookup(id_array), self._encode(rows, id_array), borrowed=True)
+        codes = self._encode(rows, id_array, progress)
+        base = _Segment(rows, None if id_array is None else _Lookup(id_array), codes, borrowed=True)
         self._tail_rows = np.empty((0, rows.shape[1]), rows.dtype)
         self._tail_ids = np.empty(0, np.int64)
         self._next_id = rows.shape[0] if id_array is None else int(id_array.max(initial=-1)) + 1
         self._snapshot = _Snapshot((base, self._tail(0)), 0, rows.shape[0])
 
-    def _encode(self, rows: npt.NDArray[Any], ids: Ids | None) -> _core.ItemCodes | None:
+    def _encode(self, rows: npt.NDArray[Any], ids: Ids | None, progress: bool = False) -> _core.ItemCodes | None:
         if rows.shape[0] < _CODED_ROWS or rows.shape[1] > _core.MAX_CODED_COLUMNS:
             return None
-        return _core.ItemCodes.encode(rows, ids, self._metric, threads(self._num_threads))
+        arguments = (rows, ids, self._metric, threads(self._num_threads))
+        if not progress:
+            return _core.ItemCodes.encode(*arguments)
+        with require("tqdm", "index").tqdm(total=rows.shape[0], unit="row", unit_scale=True) as bar:
+            return _core.ItemCodes.encode(*arguments, lambda done: bar.update(done - bar.n))
 
     # Searching
 
@@ -531,7 +545,7 @@ class CosineIndex:
             queries = segment.rows[rng.integers(len(segment), size=as_count(sample, "sample", 1))]
             results = []
             for codes in (segment.codes, None):
-                items = _core.ItemSet(segment.rows, segment.ids, codes, segment.removed_at, snapshot.version, segment.removed)
+                items = replace(segment, codes=codes).item_set(snapshot.version)
                 dtype = score_dtype(queries, segment.rows)
                 part = _empty_topk(sample, 10, dtype)
                 _core.topk(queries, items, 10, None, self._metric, None, None, None, None, 0, *part)

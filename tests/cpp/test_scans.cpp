@@ -178,8 +178,8 @@ struct Codes {
           kinds(reader.rows()) {
         for (std::size_t j = 0; j < reader.dim(); ++j) mean[j] = 0.03f * static_cast<float>(j % 3);
         const CodeSpace space{centred ? mean.data() : nullptr, rotated};
-        encode_items(reader, nullptr, problem.metric, space, 1, codes.data(), scale.data(), residual.data(), reach.data(),
-                     kinds.data());
+        encode_items(reader, nullptr, problem.metric, space, 1, codes.data(), scale.data(), residual.data(),
+                     reach.data(), kinds.data(), {});
         for (std::size_t i = 0; i < reader.rows(); ++i)
             if (kinds[i] == RowKind::unbounded) unbounded.push_back(static_cast<std::uint32_t>(i));
         view = {problem.metric, reader.rows(),    reader.dim(),    space,

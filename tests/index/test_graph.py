@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aigc_fast import cosine_similarity, knn_graph
+from aigc_fast import cosine_similarity, cosine_threshold, graph, knn_graph
 
 pytest.importorskip("scipy")
 
@@ -39,3 +39,23 @@ def test_threshold():
     assert knn_graph(rows, 1, 0.9).nnz == 0
     with pytest.raises(ValueError, match="k and threshold must not both be None"):
         knn_graph(rows, None)
+
+
+@pytest.mark.parametrize("exclude_self", [False, True])
+@pytest.mark.parametrize("metric", ["cosine", "inner_product", "pearson"])
+def test_threshold_searches_half_and_returns_the_whole(exclude_self, metric, monkeypatch):
+    monkeypatch.setattr(graph, "_BLOCK_ROWS", 128)
+    rng = np.random.default_rng(1)
+    rows = rng.integers(-3, 4, (1000, 6)).astype(np.float32)
+    rows[5, 2] = np.nan
+    found = knn_graph(rows, None, 0.8, exclude_self=exclude_self, metric=metric)
+    itself = (np.arange(1001), np.arange(1000)) if exclude_self else None
+    hits = cosine_threshold(rows, rows, 0.8, exclude=itself, metric=metric)
+    np.testing.assert_array_equal(found.indptr, hits.indptr)
+    np.testing.assert_array_equal(found.indices, hits.ids)
+    np.testing.assert_array_equal(found.data, hits.scores)
+
+
+def test_no_rows():
+    assert knn_graph(np.empty((0, 4)), None, 0.5).shape == (0, 0)
+    assert knn_graph(np.empty((0, 4)), 3).shape == (0, 0)

@@ -217,3 +217,22 @@ def test_torch_comes_back_as_torch():
     top = index.topk(torch.eye(4), 2)
     assert isinstance(top.ids, torch.Tensor)
     assert top.ids[:, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_progress(capsys):
+    pytest.importorskip("tqdm")
+    rows = np.random.default_rng(6).standard_normal((3000, 8)).astype(np.float32)
+    assert len(CosineIndex(rows, progress=True)) == 3000
+    assert "3.00k/3.00k" in capsys.readouterr().err
+    CosineIndex(rows)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_progress_raises_stops_the_build():
+    rows = np.zeros((3000, 8), np.float32)
+
+    def stop(done):
+        raise KeyboardInterrupt(done)
+
+    with pytest.raises(KeyboardInterrupt, match="3000"):
+        aigc_fast._core.ItemCodes.encode(rows, None, "cosine", 2, stop)
