@@ -182,7 +182,7 @@ except KeyboardInterrupt:
         process.kill()
     assert printed.strip() == "interrupted [[0]]", errors
     # One group of queries takes a fraction of a second; the rest is for busy machines.
-    assert time.monotonic() - sent < 10
+    assert time.monotonic() - sent < 30
 
 
 def thread_count(code: str, **variables: str) -> int:
