@@ -115,6 +115,33 @@ def recommend(
 
 
 @app.command()
+def ablate(
+    ratings: Annotated[
+        Path | None, typer.Option(help="Rating file or folder, see recommend; MovieLens-100K without it.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the figures; a report written there shows them.")] = Path(
+        "aigc-fast-report"
+    ),
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each training, at most.")] = 12,
+    seeds: Annotated[int, typer.Option(min=1, help="Splits and trainings, with seeds from 0 on.")] = 5,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the seeds that the folder has.")] = False,
+) -> None:
+    """Take away discriminator, noise, generator or all vectors but one: what each part adds, beside baselines."""
+    _prepare()
+    from aigc_fast.data import load_ml100k, load_movielens
+    from aigc_fast.demo import DemoSettings
+    from aigc_fast.demo.ablation import ABLATION_NAME
+    from aigc_fast.demo.ablation import ablate as run_ablation
+    from aigc_fast.demo.ablation_table import markdown
+
+    table = load_ml100k() if ratings is None else load_movielens(ratings)
+    settings = DemoSettings(output, epochs=epochs, resume=resume)
+    result = run_ablation(table, settings, range(seeds), say=_say, progress=_interactive())
+    typer.echo(markdown(result))
+    _say(f"Figures: {output / ABLATION_NAME}")
+
+
+@app.command()
 def info() -> None:
     """Print version, instruction set, threads, versions and GPU."""
     from aigc_fast.environment import environment

@@ -8,7 +8,7 @@ from fake_generator import FakeGenerator
 from scipy.sparse import csr_matrix
 
 from aigc_fast import MissingExtraError
-from aigc_fast.recommender import GenerativeRecommender, NotFittedError, user_profiles
+from aigc_fast.recommender import GenerativeRecommender, NotFittedError, rerank, user_profiles
 
 N_USERS, N_ITEMS, DIM = 30, 25, 6
 EMPTY_USER, EMPTY_ITEM = 4, 11
@@ -251,6 +251,18 @@ def test_with_ranking_shares_the_generator():
         model.with_ranking(fusion="sum")
 
 
+def test_diversity_re_ranks_five_candidates_an_item():
+    model = fitted().with_ranking(fusion="max", diversity=0.6)
+    candidates = fitted().with_ranking(fusion="max").recommend([1, 2], 15)
+    expected = rerank(candidates, vectors(), 3, trade_off=0.4)
+    found = model.recommend([1, 2], 3)
+    assert np.array_equal(found.ids, expected.ids)
+    assert np.array_equal(found.scores, expected.scores)
+    assert model.recommend([1, 2], 0).ids.shape == (2, 0)
+    with pytest.raises(ValueError, match=r"diversity is 1\.1; a number from 0 to 1"):
+        model.with_ranking(diversity=1.1)
+
+
 def test_similar_ones_are_the_nearest_by_cosine():
     model = fitted()
     cosines = unit(vectors()) @ unit(vectors()).T
@@ -310,7 +322,7 @@ def test_wrong_exclusions():
 def test_pickle_and_repr():
     model = pickle.loads(pickle.dumps(fitted()))
     assert model.recommend([1]).counts[0] == 10
-    assert repr(model) == "GenerativeRecommender(n_vectors=5, fusion='mean', popularity=0)"
+    assert repr(model) == "GenerativeRecommender(n_vectors=5, fusion='mean', popularity=0.0, diversity=0.0)"
 
 
 def test_with_a_real_gan():

@@ -9,6 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from aigc_fast.demo import plots
+from aigc_fast.demo.ablation import ABLATION_NAME, Ablation, read_ablation
+from aigc_fast.demo.ablation_table import QUALITY, cells, columns, quality_rows
 from aigc_fast.demo.comparison import CUTOFFS, DECISIVE_METRIC
 from aigc_fast.demo.results import (
     GENERATIVE,
@@ -46,11 +48,12 @@ class Table:
 
 
 def write_report(path: Path, result: DemoResult) -> None:
-    """Write the report, whole or not at all."""
-    write_text(path, render(result))
+    """Write the report, whole or not at all; the figures of an ablation in the same folder become a part of it."""
+    ablation = path.with_name(ABLATION_NAME)
+    write_text(path, render(result, read_ablation(ablation) if ablation.exists() else None))
 
 
-def render(result: DemoResult) -> str:
+def render(result: DemoResult, ablation: Ablation | None = None) -> str:
     """Return the report as HTML. It refers to nothing outside itself."""
     environment = Environment(
         loader=PackageLoader("aigc_fast.demo"),
@@ -69,6 +72,7 @@ def render(result: DemoResult) -> str:
         cost=cost_table(result),
         candidates=candidate_table(result),
         generated=generated_table(result),
+        ablation=[] if ablation is None else ablation_tables(ablation),
         decisive=DECISIVE_METRIC,
         figures={name: Markup(svg) for name, svg in figures(result).items()},
         bar_titles=BAR_METRICS,
@@ -157,6 +161,18 @@ def generated_table(result: DemoResult) -> Table:
     kept = min(range(len(energy := result.history["energy_score"])), key=energy.__getitem__)
     cells = [_figure(result.history[name][kept]) for name in names.values()]
     return Table(list(names), [(f"epoch {kept + 1}", "the one kept", cells)], [set() for _ in names])
+
+
+def ablation_tables(ablation: Ablation) -> list[tuple[str, str, Table]]:
+    """Return caption, unit and figures of what each part adds, and of what each generator makes."""
+    rows = [(row["model"], row["about"], cells(row)) for row in ablation.table()]
+    whole = Table(columns(ablation), rows, [set() for _ in columns(ablation)])
+    made = Table(list(QUALITY), [(name, "", line) for name, line in quality_rows(ablation)], [set() for _ in QUALITY])
+    seeds = f"{len(ablation.seeds)} seeds" if len(ablation.seeds) > 1 else "1 seed"
+    return [
+        (f"One part away at a time: means over {seeds}, ± their standard deviation", "recommender", whole),
+        ("What the generators make, against held-out vectors", "generator", made),
+    ]
 
 
 def key_figures(result: DemoResult) -> list[tuple[str, str, str]]:

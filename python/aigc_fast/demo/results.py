@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from aigc_fast import TopK
 from aigc_fast.data import Ratings
-from aigc_fast.recommender.generative import Fusion
+from aigc_fast.recommender.ranking import Fusion
 
 REPORT_NAME, LISTS_NAME, METRICS_NAME = "report.html", "lists.csv", "metrics.json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aigc_fast.recommender.generative import Fusion
+from aigc_fast.recommender.ranking import Fusion
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from aigc_fast.errors import require
 require("scipy.sparse", "recommender")
 
 from aigc_fast.recommender.base import NotFittedError, Recommender  # noqa: E402  (name the missing extra first)
+from aigc_fast.recommender.blending import blend  # noqa: E402
+from aigc_fast.recommender.cold_items import ColdItemGenerator  # noqa: E402
 from aigc_fast.recommender.evaluation import (  # noqa: E402
     Experiment,
     accuracy_by_user,
@@ -35,6 +37,7 @@ from aigc_fast.recommender.vectors import collaborative_vectors, content_vectors
 
 __all__ = [
     "EASE",
+    "ColdItemGenerator",
     "Experiment",
     "FeedbackLoop",
     "GenerativeRecommender",
@@ -48,6 +51,7 @@ __all__ = [
     "TopPop",
     "UserKNN",
     "accuracy_by_user",
+    "blend",
     "bootstrap_interval",
     "cold_item_split",
     "collaborative_vectors",

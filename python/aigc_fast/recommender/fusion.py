@@ -40,11 +40,26 @@ def merge_best(
     ThresholdHits
         CSR, rows sorted by score descending, then id ascending. O(n log n).
     """
-    by_item = np.lexsort((-scores, ids, rows))
+    return _merged(np.maximum, n_rows, rows, ids, scores)
+
+
+def merge_sums(
+    n_rows: int, rows: NDArray[np.int64], ids: NDArray[np.int64], scores: NDArray[np.floating]
+) -> ThresholdHits:
+    """Group scored items by row like `merge_best`, adding the scores of an item that a row holds more than once."""
+    return _merged(np.add, n_rows, rows, ids, scores)
+
+
+def _merged(
+    join: np.ufunc, n_rows: int, rows: NDArray[np.int64], ids: NDArray[np.int64], scores: NDArray[np.floating]
+) -> ThresholdHits:
+    by_item = np.lexsort((ids, rows))
     rows, ids, scores = rows[by_item], ids[by_item], scores[by_item]
-    first = np.ones(len(ids), dtype=bool)  # the first of equal (row, id) pairs has the best score
+    first = np.ones(len(ids), dtype=bool)
     first[1:] = (rows[1:] != rows[:-1]) | (ids[1:] != ids[:-1])
-    rows, ids, scores = rows[first], ids[first], scores[first]
+    if len(ids):
+        scores = join.reduceat(scores, np.flatnonzero(first))
+    rows, ids = rows[first], ids[first]
     by_score = np.lexsort((ids, -scores, rows))
     indptr = np.zeros(n_rows + 1, dtype=np.int64)
     np.cumsum(np.bincount(rows, minlength=n_rows), out=indptr[1:])

@@ -39,6 +39,13 @@ class VectorGenerator(Protocol):
         """Return unit vectors, (len(conditions), n_vectors, d)."""
 
 
+def default_generator(seed: int) -> VectorGenerator:
+    """Return an untrained GAN with its defaults, which needs PyTorch."""
+    from aigc_fast.gan import ContentGAN
+
+    return ContentGAN(seed=seed)
+
+
 def generate_recommendations(
     users: npt.ArrayLike,
     items: npt.ArrayLike,

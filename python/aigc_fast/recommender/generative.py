@@ -1,27 +1,21 @@
 """Recommend by generation: profile and noise → generated vectors → exact search → one list.
 
-For a user with profile p the generator draws ``n_vectors`` vectors g of content that the user would like, and the
-items are ranked by
-
-    score(u, i) = w_i · fuse_g cos(g, v_i),    w_i = ((1 + c_i) / (1 + max c)) ** popularity
-
-with v_i the item's vector and c_i the number of users who have it. ``fuse`` is the maximum (what any of the vectors
-found: the best lists of all of them are searched exactly and merged) or the mean (what they agree on: as the mean of
-inner products is the inner product with the mean, one exact search does it). With ``popularity=0`` the weights are 1,
-and a score is a cosine or a mean of cosines.
+For a user with profile p the generator draws ``n_vectors`` vectors of content that the user would like; `ranking`
+says how they become a list.
 """
 
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from aigc_fast import TopK, cosine_topk, normalize
+from aigc_fast import TopK, normalize
 from aigc_fast.recommender.arguments import (
     CSR,
     Allow,
@@ -35,25 +29,22 @@ from aigc_fast.recommender.arguments import (
     pattern_rows,
 )
 from aigc_fast.recommender.base import Recommender
-from aigc_fast.recommender.fusion import head, merge_topk, repeat_rows
-from aigc_fast.recommender.generation import VectorGenerator
+from aigc_fast.recommender.generation import VectorGenerator, default_generator
 from aigc_fast.recommender.histories import merge, union, widen, with_latest_time
-from aigc_fast.recommender.pairs import Pairs, interaction_weights, leave_one_out_pairs, weighted_profiles
+from aigc_fast.recommender.pairs import interaction_weights, leave_one_out_pairs, training_pairs, weighted_profiles
 from aigc_fast.recommender.profiles import RatingWeight
-from aigc_fast.recommender.vectors import collaborative_vectors
+from aigc_fast.recommender.ranking import Fusion, Ranking, adopters
+from aigc_fast.recommender.vectors import collaborative_vectors, nearest_others
 
 if TYPE_CHECKING:
     from typing import Self  # Python 3.11; annotations are not evaluated
 
 Float32 = npt.NDArray[np.float32]
-Fusion = Literal["mean", "max"]
 
 #: Generated vectors that are searched in one call: bounds the blocks of vectors, of exclusions and of nominees.
 BLOCK_QUERIES = 32_768
 #: Width of the item vectors that `fit` makes where none are given.
 DEFAULT_DIM = 64
-#: Pairs held out for the quality curves and the early stop: no more than this, and none if it were fewer.
-MOST_VALIDATION_PAIRS, LEAST_VALIDATION_PAIRS = 1000, 100
 
 
 class GenerativeRecommender(Recommender):
@@ -66,9 +57,12 @@ class GenerativeRecommender(Recommender):
     n_vectors
         Vectors generated for each user.
     fusion
-        "mean" or "max", see the top of this module.
+        "mean" or "max" of the cosines to them, see `aigc_fast.recommender.ranking`.
     popularity
         Exponent of the popularity weight, at least 0. 0: pure cosine.
+    diversity
+        In [0, 1]: re-rank five candidates an item by maximal marginal relevance, with this weight of diversity (1 - λ
+        of `rerank`; scores then need not descend). 0: no.
     rating_weight, half_life
         Weights of the interactions in a profile, see `user_profiles`. ``half_life`` takes ``timestamps`` in
         `fit`; histories given to `recommend` have no times and count alike.
@@ -125,6 +119,7 @@ class GenerativeRecommender(Recommender):
         n_vectors: int = 32,
         fusion: Fusion = "mean",
         popularity: float = 0.0,
+        diversity: float = 0.0,
         rating_weight: RatingWeight = "raw",
         half_life: float | None = None,
         validation_fraction: float = 0.02,
@@ -132,7 +127,7 @@ class GenerativeRecommender(Recommender):
         seed: int = 0,
     ) -> None:
         self.gan = gan
-        self._set_ranking(n_vectors, fusion, popularity)
+        self._set_ranking(Ranking.checked(n_vectors, fusion, popularity, diversity))
         self.rating_weight: RatingWeight = rating_weight
         if half_life is not None and not (np.isfinite(half_life) and half_life > 0):
             raise ValueError(f"half_life is {half_life}; a positive number is taken")
@@ -144,9 +139,8 @@ class GenerativeRecommender(Recommender):
         self.seed = as_count("seed", seed)
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(n_vectors={self.n_vectors}, fusion={self.fusion!r}, popularity={self.popularity:g})"
-        )
+        settings = ", ".join(f"{name}={value!r}" for name, value in asdict(self._ranking).items())
+        return f"{type(self).__name__}({settings})"
 
     def fit(
         self,
@@ -194,15 +188,11 @@ class GenerativeRecommender(Recommender):
         Parameters
         ----------
         user_items : (n_users, n_items) CSR
-            The new interactions. One that is known already gets the new value.
+            The new interactions, with ``half_life`` as of the user's latest time. A known one gets the new value.
         epochs
             Passes of the generator over the new pairs, and the old ones beside them. 0: it stays as it is.
         replay
             Old pairs drawn beside each new one, so that what the new ones do not show is not forgotten.
-
-        Notes
-        -----
-        With ``half_life``, new interactions count as made at the user's latest time.
         """
         known = self._fitted()
         new = as_csr("user_items", user_items, known.shape, np.float32)
@@ -215,28 +205,23 @@ class GenerativeRecommender(Recommender):
             old = np.setdiff1d(np.arange(history.nnz), entries, assume_unique=True)
             size = min(kept * len(entries), len(old))
             beside = np.random.default_rng(self.seed).choice(old, size, replace=False)
-            pairs = self._pairs(np.concatenate([entries, beside]))
+            pairs = leave_one_out_pairs(self._weights, self.item_vectors_, np.concatenate([entries, beside]))
             if len(pairs.vectors):
                 self.gan_.partial_fit(*pairs, epochs=passes)
         return self
 
-    def with_ranking(
-        self, *, n_vectors: int | None = None, fusion: Fusion | None = None, popularity: float | None = None
-    ) -> Self:
+    def with_ranking(self, **changes: Any) -> Self:
         """Return a recommender with the same trained generator and another ranking, without training again.
 
         Parameters
         ----------
-        n_vectors, fusion, popularity
-            As in the constructor; None keeps the value.
+        **changes
+            ``n_vectors``, ``fusion``, ``popularity`` and ``diversity`` as in the constructor; what is not named stays.
         """
         self._fitted()
+        ranking = Ranking.checked(**(asdict(self._ranking) | changes))
         other = copy.copy(self)
-        other._set_ranking(
-            self.n_vectors if n_vectors is None else n_vectors,
-            self.fusion if fusion is None else fusion,
-            self.popularity if popularity is None else popularity,
-        )
+        other._set_ranking(ranking)
         other._set_history(self.user_items_)
         return other
 
@@ -340,9 +325,7 @@ class GenerativeRecommender(Recommender):
         *,
         item_vectors: npt.ArrayLike | None = None,
         timestamps: CSR | None = None,
-        checkpoint_dir: str | Path | None = None,
-        resume: bool = False,
-        progress: bool = False,
+        **training: Any,
     ) -> None:
         if item_vectors is None:
             item_vectors = collaborative_vectors(user_items, min(DEFAULT_DIM, min(user_items.shape) - 1))
@@ -354,9 +337,11 @@ class GenerativeRecommender(Recommender):
         self._n_new_items = 0
         self._set_history(user_items)
         try:
-            pairs, held_out = self._training_pairs()
-            self.gan_ = _default_gan(self.seed) if self.gan is None else self.gan
-            self.gan_.fit(*pairs, validation=held_out, checkpoint_dir=checkpoint_dir, resume=resume, progress=progress)
+            pairs, held_out = training_pairs(
+                self._weights, self.item_vectors_, self.max_pairs, self.validation_fraction, self.seed
+            )
+            self.gan_ = default_generator(self.seed) if self.gan is None else self.gan
+            self.gan_.fit(*pairs, validation=held_out, **training)
         except Exception:  # an interrupted training leaves its last epoch, which serves; a failed one nothing
             del self.user_items_
             raise
@@ -379,34 +364,9 @@ class GenerativeRecommender(Recommender):
             last = min(first + block, len(rows))
             left_out = None if exclude is None else pattern_rows(exclude, first, last)
             allowed = pattern_rows(allow, first, last) if isinstance(allow, tuple) else allow
-            parts.append(self._search(rows[first:last], n, left_out, allowed, threshold))
+            generated = self._generate(rows[first:last], self.n_vectors)
+            parts.append(self._ranking.best(generated, self._rows, n, left_out, allowed, threshold))
         return TopK(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-    def _search(
-        self,
-        profiles: Float32,
-        n: int,
-        exclude: Pattern | None,
-        allow: Pattern | npt.NDArray[np.bool_] | None,
-        threshold: float | None,
-    ) -> TopK:
-        """Generate, search exactly, fuse."""
-        generated = self._generate(profiles, self.n_vectors)
-        if self.fusion == "mean":
-            centres = generated.mean(axis=1, dtype=np.float64).astype(np.float32)
-            return cosine_topk(
-                centres, self._rows, n, metric="inner_product", threshold=threshold, exclude=exclude, allow=allow
-            )
-        found = cosine_topk(
-            generated.reshape(-1, generated.shape[2]),
-            self._rows,
-            n,
-            metric="inner_product" if self.popularity else "cosine",
-            threshold=threshold,
-            exclude=None if exclude is None else repeat_rows(exclude, self.n_vectors),
-            allow=repeat_rows(allow, self.n_vectors) if isinstance(allow, tuple) else allow,
-        )
-        return head(merge_topk(found, len(profiles)), n)
 
     def _generate(self, profiles: Float32, count: int) -> Float32:
         known = profiles.any(axis=1, keepdims=True)
@@ -415,19 +375,15 @@ class GenerativeRecommender(Recommender):
         return np.asarray(generated, np.float32)
 
     def _similar_items(self, item_ids: npt.NDArray[np.int64], n: int) -> TopK:
-        return _nearest_others(self.item_vectors_, item_ids, n)
+        return nearest_others(self.item_vectors_, item_ids, n)
 
     def _similar_users(self, user_ids: npt.NDArray[np.int64], n: int) -> TopK:
-        return _nearest_others(self.profiles_, user_ids, n)
+        return nearest_others(self.profiles_, user_ids, n)
 
-    def _set_ranking(self, n_vectors: int, fusion: Fusion, popularity: float) -> None:
-        self.n_vectors = as_count("n_vectors", n_vectors, minimum=1)
-        if fusion not in ("mean", "max"):
-            raise ValueError(f"fusion is {fusion!r}; 'mean' or 'max' is taken")
-        self.fusion: Fusion = fusion
-        if not (np.isfinite(popularity) and popularity >= 0):
-            raise ValueError(f"popularity is {popularity}; a finite number of at least 0 is taken")
-        self.popularity = float(popularity)
+    def _set_ranking(self, ranking: Ranking) -> None:
+        self._ranking = ranking
+        self.n_vectors, self.fusion = ranking.n_vectors, ranking.fusion
+        self.popularity, self.diversity = ranking.popularity, ranking.diversity
 
     def _set_history(self, user_items: csr_matrix) -> None:
         """Bring up to date all that follows from the history and the item vectors."""
@@ -435,41 +391,8 @@ class GenerativeRecommender(Recommender):
         self._weights = interaction_weights(user_items, self.rating_weight, self._times, self.half_life)
         self.profiles_ = weighted_profiles(self._weights, self.item_vectors_)
         self.mean_profile_ = normalize(self.profiles_.sum(axis=0, keepdims=True))[0]
-        liked = user_items.indices[user_items.data > 0]
-        counts = np.bincount(liked, minlength=user_items.shape[1]).astype(np.float64)
-        n_old = len(counts) - self._n_new_items
-        counts[n_old:] = np.maximum(counts[n_old:], np.median(counts[:n_old]))
-        self.popularity_ = counts
-        if self.popularity:
-            weights = ((1 + counts) / (1 + counts.max())) ** self.popularity
-            self._rows = (self.item_vectors_ * weights[:, None]).astype(np.float32)
-        else:
-            self._rows = self.item_vectors_
+        self.popularity_ = adopters(user_items, self._n_new_items)
+        self._rows = self._ranking.weighted(self.item_vectors_, self.popularity_)
 
     def _profiles_of(self, history: csr_matrix) -> Float32:
         return weighted_profiles(interaction_weights(history, self.rating_weight, None, None), self.item_vectors_)
-
-    def _pairs(self, entries: npt.NDArray[np.int64]) -> Pairs:
-        return leave_one_out_pairs(self._weights, self.item_vectors_, entries)
-
-    def _training_pairs(self) -> tuple[Pairs, Pairs | None]:
-        """Pairs to train on, and those held out."""
-        entries = np.random.default_rng(self.seed).permutation(self._weights.nnz)[: self.max_pairs]
-        n_held_out = min(int(self.validation_fraction * len(entries)), MOST_VALIDATION_PAIRS)
-        if n_held_out < LEAST_VALIDATION_PAIRS:
-            n_held_out = 0
-        held_out = self._pairs(entries[:n_held_out]) if n_held_out else None
-        pairs = self._pairs(entries[n_held_out:])
-        if not len(pairs.vectors):
-            raise ValueError("user_items: no user has two items with a vector; nothing to train the generator on")
-        return pairs, held_out
-
-
-def _default_gan(seed: int) -> VectorGenerator:
-    from aigc_fast.gan import ContentGAN  # PyTorch, which only this default needs
-
-    return ContentGAN(seed=seed)
-
-
-def _nearest_others(rows: Float32, ids: npt.NDArray[np.int64], n: int) -> TopK:
-    return cosine_topk(rows[ids], rows, n, exclude=(np.arange(len(ids) + 1), ids))

@@ -15,6 +15,8 @@ Float32 = npt.NDArray[np.float32]
 
 #: A profile that is this small beside the interaction taken out of it is what rounding left of nothing.
 _NOTHING_LEFT = 1e-6
+#: Pairs held out for quality curves and the early stop: no more than this, and none if it were fewer.
+MOST_HELD_OUT, LEAST_HELD_OUT = 1000, 100
 
 
 class Pairs(NamedTuple):
@@ -66,3 +68,35 @@ def leave_one_out_pairs(weights: csr_matrix, item_vectors: Float32, entries: npt
     real = np.linalg.norm(rest, axis=1) > _NOTHING_LEFT * own[:, 0]
     real &= vectors.any(axis=1) & (own[:, 0] > 0)
     return Pairs(vectors[real], normalize(rest[real]).astype(np.float32))
+
+
+def training_pairs(
+    weights: csr_matrix, item_vectors: Float32, most: int, validation_fraction: float, seed: int
+) -> tuple[Pairs, Pairs | None]:
+    """Draw interactions, and pair them as :func:`leave_one_out_pairs` does: those to train on, those held out.
+
+    Parameters
+    ----------
+    weights, item_vectors
+        As there.
+    most
+        Interactions drawn at most.
+    validation_fraction
+        Share of them held out, `MOST_HELD_OUT` at most; none where that is fewer than `LEAST_HELD_OUT`.
+    seed
+        Seeds the draw.
+
+    Raises
+    ------
+    ValueError
+        No interaction makes a pair to train on.
+    """
+    entries = np.random.default_rng(seed).permutation(weights.nnz)[:most]
+    n_held_out = min(int(validation_fraction * len(entries)), MOST_HELD_OUT)
+    if n_held_out < LEAST_HELD_OUT:
+        n_held_out = 0
+    held_out = leave_one_out_pairs(weights, item_vectors, entries[:n_held_out]) if n_held_out else None
+    pairs = leave_one_out_pairs(weights, item_vectors, entries[n_held_out:])
+    if not len(pairs.vectors):
+        raise ValueError("user_items: no user has two items with a vector; nothing to train the generator on")
+    return pairs, held_out

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import svds
 
-from aigc_fast import normalize
+from aigc_fast import TopK, cosine_topk, normalize
 from aigc_fast.data.ratings import UNKNOWN, Items
 from aigc_fast.recommender.arguments import CSR, as_count, as_csr
 
@@ -151,6 +151,11 @@ def item_vectors(
             (collaborative_weight, collaborative_vectors(matrix, dim)),
         ]
     )
+
+
+def nearest_others(rows: Float32, ids: npt.NDArray[np.int64], n: int) -> TopK:
+    """Return the ``n`` rows nearest to each of those with these ids, themselves left out."""
+    return cosine_topk(rows[ids], rows, n, exclude=(np.arange(len(ids) + 1), ids))
 
 
 def _side_by_side(parts: Iterable[tuple[float, npt.NDArray[Any]]]) -> Float32:

@@ -1,0 +1,97 @@
+"""The ablation: arms, seeds, tests, files, tables, the command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("typer")
+
+from synthetic_ratings import write_files
+from typer.testing import CliRunner
+
+from aigc_fast import commands
+from aigc_fast.demo.ablation import ABLATION_NAME, ARMS, Ablation, ablate, read_ablation
+from aigc_fast.demo.ablation_table import cells, columns, markdown, quality_rows
+from aigc_fast.demo.comparison import DECISIVE_METRIC
+from aigc_fast.demo.report import render, write_report
+from aigc_fast.demo.results import GENERATIVE, WITHOUT_GAN
+from aigc_fast.recommender import paired_test
+
+BASELINES = ["TopPop", "UserKNN", "ItemKNN", "PureSVD", "EASE"]
+
+
+@pytest.fixture(scope="module")
+def where(settings, tmp_path_factory):
+    return replace(settings, output=tmp_path_factory.mktemp("ablation"), epochs=1)
+
+
+@pytest.fixture(scope="module")
+def found(ratings, where) -> Ablation:
+    return ablate(ratings, where, [0, 1])
+
+
+def test_every_arm_and_baseline_has_every_seed(found, ratings):
+    names = [*(arm.name for arm in ARMS), WITHOUT_GAN, *BASELINES, f"EASE + {GENERATIVE}", f"EASE + {WITHOUT_GAN}"]
+    assert [(row["model"], row["seed"]) for row in found.rows] == [(name, seed) for seed in (0, 1) for name in names]
+    assert found.seeds == [0, 1]
+    for name in names:
+        values = np.array(found.by_user[name], np.float64)
+        assert values.shape == (2, ratings.n_users)
+        means = [row[DECISIVE_METRIC] for row in found.rows if row["model"] == name]
+        np.testing.assert_allclose(np.nanmean(values, axis=1), means)
+
+
+def test_the_arms_are_what_they_say(found):
+    quality = {row["model"]: row["quality"] for row in found.rows if row["seed"] == 0 and "quality" in row}
+    assert set(quality) == {arm.name for arm in ARMS}
+    assert quality["no noise"]["pairwise_cosine"] == pytest.approx(1, abs=1e-5)
+    assert quality["no discriminator"]["discriminator_loss"] == 0 < quality[GENERATIVE]["discriminator_loss"]
+    assert quality["one vector"] == quality["union"] == quality[GENERATIVE]  # the same generator
+    assert [name for name, _ in quality_rows(found)] == [GENERATIVE, "no discriminator", "no noise"]
+
+
+def test_the_table_tests_each_arm_against_the_whole(found):
+    row = next(row for row in found.table() if row["model"] == "no noise")
+    own, whole = (np.nanmean(np.array(found.by_user[name], np.float64), axis=0) for name in ("no noise", GENERATIVE))
+    test = paired_test(own, whole)
+    assert row["difference"] == test._asdict()
+    assert len(cells(row)) == len(columns(found))
+    assert f"{test.p_value:.4f}" in cells(row)
+
+
+def test_tables_as_markdown(found):
+    lines = markdown(found).splitlines()
+    assert lines[0].startswith("Means over 2 seeds")
+    tables = markdown(found).split("\n\n")[1:]
+    assert [len({line.count("|") for line in table.splitlines()}) for table in tables] == [1, 1]
+    assert any(line.startswith("| EASE |") for line in lines)
+
+
+def test_a_seed_that_is_done_is_not_done_again(found, ratings, where):
+    said: list[str] = []
+    again = ablate(ratings, replace(where, resume=True), [0, 1], say=said.append)
+    assert said == []
+    assert again == found == read_ablation(where.output / ABLATION_NAME)
+    with pytest.raises(ValueError, match="goes on without --resume only"):
+        ablate(ratings, replace(where, resume=True, epochs=2), [0, 1])
+
+
+def test_the_report_shows_an_ablation_that_lies_beside_it(found, result, where):
+    write_report(where.output / "report.html", result)
+    page = (where.output / "report.html").read_text(encoding="utf-8")
+    assert 'id="ablation"' in page
+    assert "means over 2 seeds" in page
+    assert 'id="ablation"' not in render(result)
+
+
+def test_the_command(tmp_path):
+    files = write_files(tmp_path)
+    arguments = ["ablate", "--ratings", files, "--output", tmp_path / "out", "--epochs", 1, "--seeds", 1]
+    done = CliRunner().invoke(commands.app, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, done.output
+    assert "| no discriminator |" in done.output
+    assert len(json.loads((tmp_path / "out" / ABLATION_NAME).read_text())["seeds"]) == 1

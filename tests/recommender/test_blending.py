@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aigc_fast import TopK
+from aigc_fast.recommender import blend
+
+
+def lists(rows: list[list[tuple[int, float]]], k: int) -> TopK:
+    ids, scores = np.full((len(rows), k), -1), np.full((len(rows), k), -np.inf)
+    for row, found in enumerate(rows):
+        for place, (item, score) in enumerate(found):
+            ids[row, place], scores[row, place] = item, score
+    return TopK(scores, ids, np.array([len(found) for found in rows]))
+
+
+ONE = lists([[(4, 9.0), (1, 5.0), (2, 1.0)], [(7, 3.0)], []], 4)
+OTHER = lists([[(2, 0.3), (4, 0.1)], [(5, -1.0), (7, -2.0)], [(0, 0.5)]], 3)
+
+
+def by_hand(n_items: int, weights: tuple[float, float]) -> np.ndarray:
+    """Sums of the scores scaled to 1 … 1 / length, for each user and item."""
+    sums = np.zeros((3, n_items))
+    for found, weight in zip((ONE, OTHER), weights, strict=True):
+        for row in range(3):
+            count = found.counts[row]
+            scores = found.scores[row, :count]
+            for item, score in zip(found.ids[row, :count], scores, strict=True):
+                spread = scores.max() - scores.min()
+                share = (score - scores.min()) / spread if spread else 1
+                sums[row, item] += weight * (1 / count + (1 - 1 / count) * share)
+    return sums
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (0.2, 0.7), (0.0, 1.0)])
+def test_scaled_scores_are_added(weights):
+    blended = blend([ONE, OTHER], weights, 5)
+    sums = by_hand(8, weights)
+    for row in range(3):
+        listed = set(ONE.ids[row][ONE.ids[row] >= 0]) | set(OTHER.ids[row][OTHER.ids[row] >= 0])
+        expected = sorted(listed, key=lambda item: (-sums[row, item], item))[:5]
+        assert blended.counts[row] == len(expected)
+        assert blended.ids[row].tolist() == expected + [-1] * (5 - len(expected))
+        np.testing.assert_allclose(blended.scores[row, : len(expected)], sums[row, expected], atol=1e-12)
+
+
+def test_one_list_keeps_its_order():
+    assert np.array_equal(blend([ONE], [3.0], 4).ids, ONE.ids)
+
+
+def test_the_new_lists_may_be_shorter():
+    # Sums: item 4 has 1 + 1/2 and item 2 has 1/3 + 1; item 7 has 1 + 1/2 and item 5 has 1.
+    assert blend([ONE, OTHER], [1, 1], 1).ids.tolist() == [[4], [7], [0]]
+    assert blend([ONE, OTHER], [1, 1], 0).ids.shape == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("found", "weights", "message"),
+    [
+        ([ONE, OTHER], [1.0], "one weight for each of the 2 lists"),
+        ([], [], "one weight for each of the 0 lists"),
+        ([ONE, OTHER], [0.0, 0.0], "not all 0"),
+        ([ONE, OTHER], [-1.0, 1.0], "at least 0"),
+        ([ONE, lists([[(0, 1.0)]], 1)], [1.0, 1.0], "the same users in each"),
+    ],
+)
+def test_bad_arguments_are_refused(found, weights, message):
+    with pytest.raises(ValueError, match=message):
+        blend(found, weights, 3)
