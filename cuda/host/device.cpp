@@ -113,15 +113,15 @@ void Stream::launch_packed(const std::string& kernel, std::size_t grid_x, std::s
           kernel.c_str());
 }
 
-Buffer::Buffer(int device, std::uintptr_t stream, std::size_t bytes)
-    : device_(device), stream_(reinterpret_cast<Handle>(stream)), bytes_(bytes) {
+Buffer::Buffer(int device, std::optional<std::uintptr_t> stream, std::size_t bytes) : device_(device), bytes_(bytes) {
+    if (stream) stream_ = reinterpret_cast<Handle>(*stream);
     const DeviceScope scope(device);
     const Driver& api = driver();
     generation_ = driver_generation();
     if (bytes == 0) return;
-    const Status status = api.allocate(&address_, bytes, stream_);
+    const Status status = stream_ ? api.allocate_async(&address_, bytes, *stream_) : api.allocate(&address_, bytes);
     try {
-        check(status, "cuMemAllocAsync");
+        check(status, "cuMemAlloc");
     } catch (const OutOfMemory&) {
         std::size_t free = 0;
         std::size_t total = 0;
@@ -135,9 +135,17 @@ Buffer::~Buffer() {
     if (address_ == 0 || generation_ != driver_generation()) return;
     try {
         const DeviceScope scope(device_);
-        driver().free(address_, stream_);
+        if (stream_)
+            driver().free_async(address_, *stream_);
+        else
+            driver().free(address_);
     } catch (const std::exception&) {  // in a forked child there is nothing to free
     }
+}
+
+void synchronize(int device, std::uintptr_t stream) {
+    const DeviceScope scope(device);
+    check(driver().synchronize(reinterpret_cast<Handle>(stream)), "cuStreamSynchronize");
 }
 
 void copy_to_device_and_wait(int device, std::uintptr_t stream, Address to, const void* from, std::size_t bytes) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "driver.hpp"
@@ -54,10 +55,11 @@ class Stream {
     DeviceScope scope_;
 };
 
-// Device memory of our own, for callers who brought host arrays.
+// Device memory of our own. With a stream, it is ordered by it; without one it is free for all, and released when all
+// work on the device is done.
 class Buffer {
   public:
-    Buffer(int device, std::uintptr_t stream, std::size_t bytes);
+    Buffer(int device, std::optional<std::uintptr_t> stream, std::size_t bytes);
     ~Buffer();
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
@@ -67,12 +69,13 @@ class Buffer {
 
   private:
     int device_;
-    Handle stream_;
+    std::optional<Handle> stream_;
     std::size_t bytes_;
     unsigned generation_;
     Address address_ = 0;
 };
 
+void synchronize(int device, std::uintptr_t stream);
 void copy_to_device_and_wait(int device, std::uintptr_t stream, Address to, const void* from, std::size_t bytes);
 void copy_to_host_and_wait(int device, std::uintptr_t stream, void* to, Address from, std::size_t bytes);
 

@@ -34,8 +34,10 @@ constexpr int kOldestDriver = 12000;  // CUDA 12.0
     F(launch, "cuLaunchKernel",                                                                                 \
       (Handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,  \
        unsigned block_z, unsigned shared_bytes, Handle stream, void** parameters, void** extra))                \
-    F(allocate, "cuMemAllocAsync", (Address * address, std::size_t bytes, Handle stream))                       \
-    F(free, "cuMemFreeAsync", (Address address, Handle stream))                                                 \
+    F(allocate_async, "cuMemAllocAsync", (Address * address, std::size_t bytes, Handle stream))                 \
+    F(free_async, "cuMemFreeAsync", (Address address, Handle stream))                                           \
+    F(allocate, "cuMemAlloc_v2", (Address * address, std::size_t bytes))                                        \
+    F(free, "cuMemFree_v2", (Address address))                                                                  \
     F(memory_info, "cuMemGetInfo_v2", (std::size_t* free, std::size_t* total))                                  \
     F(copy_to_device, "cuMemcpyHtoDAsync_v2", (Address to, const void* from, std::size_t bytes, Handle stream)) \
     F(copy_to_host, "cuMemcpyDtoHAsync_v2", (void* to, Address from, std::size_t bytes, Handle stream))         \

@@ -8,6 +8,7 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "device.hpp"
 #include "dlpack.hpp"
@@ -35,17 +36,17 @@ Metric as_metric(const std::string& name) {
     throw std::invalid_argument("metric must be 'cosine', 'inner_product' or 'pearson', got '" + name + "'");
 }
 
-Request as_request(DeviceMatrix queries, DeviceMatrix items, const std::string& metric, std::size_t k,
-                   std::optional<Lists> exclude, std::optional<Lists> allow, Address allowed, Address thresholds,
+Request as_request(DeviceMatrix queries, std::vector<Segment> segments, const std::string& metric, std::size_t k,
+                   std::optional<Lists> exclude, std::optional<Lists> allow, Address thresholds,
                    std::optional<Page> after) {
+    if (segments.empty()) throw std::invalid_argument("there must be at least one segment");
     Request request;
     request.queries = std::move(queries);
-    request.items = std::move(items);
+    request.segments = std::move(segments);
     request.metric = as_metric(metric);
     request.k = k;
     if (exclude) request.filter.exclude = {pointer<long long>(exclude->first), pointer<long long>(exclude->second)};
     if (allow) request.filter.allow = {pointer<long long>(allow->first), pointer<long long>(allow->second)};
-    request.filter.allowed = pointer<unsigned char>(allowed);
     request.filter.thresholds = pointer<double>(thresholds);
     if (after) {
         request.filter.after_scores = pointer<double>(after->first);
@@ -98,10 +99,11 @@ PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
 
     // Memory of our own; other arrays' memory comes from their frameworks.
     py::class_<Buffer>(module, "DeviceMemory", py::release_gil_before_calling_cpp_dtor(), "Device memory.")
-        .def(py::init<int, std::uintptr_t, std::size_t>(), ReleaseGil(), py::arg("device"), py::arg("stream"),
-             py::arg("nbytes"))
+        .def(py::init<int, std::optional<std::uintptr_t>, std::size_t>(), ReleaseGil(), py::arg("device"),
+             py::arg("stream"), py::arg("nbytes"))
         .def_property_readonly("pointer", &Buffer::address)
         .def_property_readonly("nbytes", &Buffer::bytes);
+    module.def("synchronize", &synchronize, ReleaseGil(), py::arg("device"), py::arg("stream"), "Wait for a stream.");
     module.def(
         "upload",
         [](int device, std::uintptr_t stream, Address to, const py::array& array) {
@@ -147,10 +149,24 @@ PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
         .def_readonly("rows", &DeviceMatrix::rows)
         .def_readonly("dim", &DeviceMatrix::dim)
         .def_readonly("element", &DeviceMatrix::element);
+    py::class_<Segment>(module, "Segment", "Items of a search, or some; addresses of device memory, 0 for none.")
+        .def(py::init([](DeviceMatrix rows, Address names, Address allowed, Address measures) {
+                 return Segment{std::move(rows), pointer<long long>(names), pointer<unsigned char>(allowed),
+                                pointer<Measure>(measures)};
+             }),
+             py::arg("rows"), py::arg("names") = 0, py::arg("allowed") = 0, py::arg("measures") = 0);
+    module.attr("MEASURE_BYTES") = sizeof(Measure);
+    module.def(
+        "measure",
+        [](int device, std::uintptr_t stream, const DeviceMatrix& rows, const std::string& metric, Address measures) {
+            measure(Stream(device, stream), rows, as_metric(metric), pointer<Measure>(measures));
+        },
+        ReleaseGil(), py::arg("device"), py::arg("stream"), py::arg("rows"), py::arg("metric"), py::arg("measures"),
+        "Enqueue what scans need to know of items that will be searched again.");
     py::class_<Request>(module, "Request", "What a search is asked; addresses of device memory, 0 for none.")
-        .def(py::init(&as_request), py::arg("queries"), py::arg("items"), py::arg("metric"), py::arg("k") = 0,
-             py::arg("exclude") = py::none(), py::arg("allow") = py::none(), py::arg("allowed") = 0,
-             py::arg("thresholds") = 0, py::arg("after") = py::none());
+        .def(py::init(&as_request), py::arg("queries"), py::arg("segments"), py::arg("metric"), py::arg("k") = 0,
+             py::arg("exclude") = py::none(), py::arg("allow") = py::none(), py::arg("thresholds") = 0,
+             py::arg("after") = py::none());
     py::class_<Plan>(module, "Plan", "How a request is cut to fit its workspace.")
         .def(py::init(&plan), py::arg("request"), py::arg("max_memory"))
         .def_readonly("group", &Plan::group, "Queries searched at a time.")

@@ -39,40 +39,6 @@ class Arena {
     std::size_t used_ = 0;
 };
 
-Search lay_out(const Request& request, const Plan& plan, std::size_t group, Arena& arena) {
-    const std::size_t padded = panels_of(group, plan.panel) * plan.panel;
-    const std::size_t dim = request.items.dim;
-    const std::size_t items = request.items.rows;
-    Search search{};
-    search.items = {reinterpret_cast<const void*>(request.items.data), request.items.row_stride,
-                    request.items.column_stride, static_cast<unsigned>(items), static_cast<unsigned>(dim)};
-    search.metric = request.metric;
-    search.as_f64 = request.queries.element == "f64" || request.items.element == "f64";
-    search.panel = plan.panel;
-    search.measures = arena.take<Measure>(items);
-    search.values = arena.take<double>(group * up(dim, kLanes));
-    search.vectors = arena.take<float>(padded * up(dim, kStepColumns));
-    search.info = arena.take<QueryInfo>(group);
-    search.cutoffs = arena.take<float>(padded);
-    search.k = plan.k;
-    search.capacity = plan.capacity;
-    search.scores = arena.take<double>(group * plan.capacity);
-    search.rows = arena.take<unsigned>(group * plan.capacity);
-    search.kept = arena.take<unsigned>(group);
-    search.counts = arena.take<unsigned>(group);
-    search.tiles = static_cast<unsigned>((items + kTileRows - 1) / kTileRows);
-    // The golden section of the tiles spreads any first ones evenly over all.
-    search.tile_step = std::max(1u, static_cast<unsigned>(search.tiles * 0.618));
-    while (std::gcd(search.tile_step, std::max(1u, search.tiles)) != 1) ++search.tile_step;
-    return search;
-}
-
-std::size_t workspace_of(const Request& request, const Plan& plan, std::size_t group) {
-    Arena arena(0);
-    lay_out(request, plan, group, arena);
-    return arena.used();
-}
-
 DeviceMatrix rows_from(const DeviceMatrix& matrix, std::size_t first, std::size_t count) {
     const std::size_t size = matrix.element == "f64" ? 8 : matrix.element == "f32" ? 4 : matrix.element == "i8" ? 1 : 2;
     DeviceMatrix part = matrix;
@@ -84,6 +50,48 @@ DeviceMatrix rows_from(const DeviceMatrix& matrix, std::size_t first, std::size_
 Rows as_rows(const DeviceMatrix& matrix) {
     return {reinterpret_cast<const void*>(matrix.data), matrix.row_stride, matrix.column_stride,
             static_cast<unsigned>(matrix.rows), static_cast<unsigned>(matrix.dim)};
+}
+
+std::size_t rows_of(const Request& request) {
+    std::size_t rows = 0;
+    for (const Segment& segment : request.segments) rows += segment.rows.rows;
+    return rows;
+}
+
+bool scores_are_f64(const Request& request) {
+    return request.queries.element == "f64" || request.segments.front().rows.element == "f64";
+}
+
+// Everything but what belongs to a segment, and room to measure the largest one that is not measured yet.
+Search lay_out(const Request& request, const Plan& plan, std::size_t group, Arena& arena) {
+    const DeviceMatrix& items = request.segments.front().rows;
+    const std::size_t padded = panels_of(group, plan.panel) * plan.panel;
+    std::size_t unmeasured = 0;
+    for (const Segment& segment : request.segments)
+        if (segment.measures == nullptr) unmeasured = std::max(unmeasured, segment.rows.rows);
+    Search search{};
+    search.items = as_rows(items);
+    search.metric = request.metric;
+    search.as_f64 = scores_are_f64(request);
+    search.panel = plan.panel;
+    search.measures = arena.take<Measure>(unmeasured);
+    search.values = arena.take<double>(group * up(items.dim, kLanes));
+    search.vectors = arena.take<float>(padded * up(items.dim, kStepColumns));
+    search.info = arena.take<QueryInfo>(group);
+    search.cutoffs = arena.take<float>(padded);
+    search.k = plan.k;
+    search.capacity = plan.capacity;
+    search.scores = arena.take<double>(group * plan.capacity);
+    search.ids = arena.take<long long>(group * plan.capacity);
+    search.kept = arena.take<unsigned>(group);
+    search.counts = arena.take<unsigned>(group);
+    return search;
+}
+
+std::size_t workspace_of(const Request& request, const Plan& plan, std::size_t group) {
+    Arena arena(0);
+    lay_out(request, plan, group, arena);
+    return arena.used();
 }
 
 template <class T>
@@ -106,16 +114,31 @@ void prepare_queries(const Stream& stream, const Request& request, const Search&
                   as_rows(rows_from(request.queries, first, search.queries)));
 }
 
-// Calls search_group(search, first query) for one group of queries after another, ready to be scanned.
+// The same search over one of the segments. `measured` is the one that the workspace has measures of.
+Search search_of(const Stream& stream, const Request& request, const Segment& segment, const Segment*& measured,
+                 Search search) {
+    search.items = as_rows(segment.rows);
+    search.names = segment.names;
+    search.filter.allowed = segment.allowed;
+    search.tiles = (search.items.rows + kTileRows - 1) / kTileRows;
+    // The golden section of the tiles spreads any first ones evenly over all.
+    search.tile_step = std::max(1u, static_cast<unsigned>(search.tiles * 0.618));
+    while (std::gcd(search.tile_step, std::max(1u, search.tiles)) != 1) ++search.tile_step;
+    if (segment.measures != nullptr) {
+        search.measures = segment.measures;
+    } else if (measured != &segment) {
+        measure(stream, segment.rows, request.metric, search.measures);
+        measured = &segment;
+    }
+    return search;
+}
+
+// Calls search_group(search, first query) for one group of queries after another, prepared but for the segments.
 template <class SearchGroup>
-void for_each_group(const Stream& stream, const Request& request, const Plan& plan, Address workspace, Mode mode,
-                    SearchGroup search_group) {
+void for_each_group(const Request& request, const Plan& plan, Address workspace, Mode mode, SearchGroup search_group) {
     Arena arena(workspace);
     Search search = lay_out(request, plan, plan.group, arena);
     search.mode = mode;
-    const std::size_t warps = kThreads / 32;
-    if (mode != kFill)  // measured when hits were counted
-        stream.launch("measure_items_" + request.items.element, (request.items.rows + warps - 1) / warps, 1, search);
     for (std::size_t first = 0; first < request.queries.rows; first += plan.group) {
         search.queries = static_cast<unsigned>(std::min(plan.group, request.queries.rows - first));
         search.filter = filter_from(request.filter, first);
@@ -123,10 +146,9 @@ void for_each_group(const Stream& stream, const Request& request, const Plan& pl
     }
 }
 
-void scan(const Stream& stream, const Request& request, const Search& search, const Wave& wave) {
+void scan(const Stream& stream, const std::string& element, const Search& search, const Wave& wave) {
     const char* kind = search.panel == kFewQueries ? "scan_few_" : "scan_many_";
-    stream.launch(kind + request.items.element, (wave.end - wave.begin) * panels_of(search.queries, search.panel), 1,
-                  search, wave);
+    stream.launch(kind + element, (wave.end - wave.begin) * panels_of(search.queries, search.panel), 1, search, wave);
 }
 
 }  // namespace
@@ -136,90 +158,121 @@ void override_waves(unsigned spare, unsigned growth) {
     growth_override = growth;
 }
 
+void measure(const Stream& stream, const DeviceMatrix& rows, Metric metric, Measure* measures) {
+    const std::size_t warps = kThreads / 32;
+    Search search{};
+    search.items = as_rows(rows);
+    search.metric = metric;
+    search.measures = measures;
+    stream.launch("measure_items_" + rows.element, (rows.rows + warps - 1) / warps, 1, search);
+}
+
 Plan plan(const Request& request, std::size_t max_memory) {
     const std::size_t queries = request.queries.rows;
-    const std::size_t items = request.items.rows;
-    if (items > kMostRows || request.items.dim > kMostRows)
+    const std::size_t items = rows_of(request);
+    const std::size_t dim = request.segments.front().rows.dim;
+    if (items > kMostRows || dim > kMostRows)
         throw std::invalid_argument("a search on a GPU takes at most " + std::to_string(kMostRows) +
-                                    " items and columns, got " + std::to_string(items) + " and " +
-                                    std::to_string(request.items.dim));
+                                    " items and columns, got " + std::to_string(items) + " and " + std::to_string(dim));
     Plan plan;
     plan.panel = queries <= kFewQueries ? kFewQueries : kManyQueries;
     plan.k = static_cast<unsigned>(std::min(request.k, items));
     if (plan.k != 0) {
-        const std::size_t spare = spare_override
-                                      ? spare_override.load()
-                                      : std::max<std::size_t>(kSpare, up(std::size_t{plan.k} * kGrowth, kTileRows));
-        plan.spare = static_cast<unsigned>(spare);
-        plan.capacity = static_cast<unsigned>(std::min(plan.k + spare, items));
+        const std::size_t expected = up(std::size_t{plan.k} * kGrowth, kTileRows);
+        plan.spare = spare_override ? spare_override.load() : std::max(kSpare, static_cast<unsigned>(expected));
+        plan.capacity = static_cast<unsigned>(std::min(std::size_t{plan.k} + plan.spare, items));
     }
-    // The most queries that fit; whole panels, unless one holds all.
-    const std::size_t most = std::min(kMostQueries, panels_of(queries, plan.panel) * plan.panel);
-    const std::size_t one_panel = workspace_of(request, plan, plan.panel);
     const std::size_t fixed = workspace_of(request, plan, 0);
+    const std::size_t one_panel = workspace_of(request, plan, plan.panel);
     if (queries != 0 && one_panel > max_memory)
         throw OutOfMemory("a search of " + std::to_string(items) + " items with k=" + std::to_string(request.k) +
                           " needs a workspace of at least " + std::to_string(one_panel) + " bytes, and max_memory is " +
                           std::to_string(max_memory));
-    const std::size_t panels = (max_memory - std::min(fixed, max_memory)) / std::max<std::size_t>(1, one_panel - fixed);
-    plan.group = std::min(std::max<std::size_t>(1, panels) * plan.panel, std::max<std::size_t>(most, plan.panel));
-    while (plan.group > plan.panel && workspace_of(request, plan, plan.group) > max_memory) plan.group -= plan.panel;
+    // As many whole panels as fit: parts of the workspace are rounded up, so that later ones take less than the first.
+    const std::size_t fitting =
+        (max_memory - std::min(fixed, max_memory)) / std::max<std::size_t>(1, one_panel - fixed);
+    const std::size_t most = std::min(kMostQueries / plan.panel, panels_of(queries, plan.panel));
+    plan.group = std::clamp<std::size_t>(fitting, 1, std::max<std::size_t>(1, most)) * plan.panel;
     plan.workspace = workspace_of(request, plan, plan.group);
     return plan;
 }
 
 void topk(const Stream& stream, const Request& request, const Plan& plan, Address workspace, const TopKOutput& output) {
-    for_each_group(stream, request, plan, workspace, kKeep, [&](const Search& search, std::size_t first) {
-        prepare_queries(stream, request, search, first);
-        // Room for all items needs one wave; else the first one brings no more than there is room for.
-        std::size_t end = search.capacity == search.items.rows ? search.tiles : plan.spare / kTileRows;
-        for (std::size_t begin = 0; search.k != 0 && begin < search.tiles; begin = end, end *= growth()) {
-            const Wave wave{static_cast<unsigned>(begin),
-                            static_cast<unsigned>(std::min<std::size_t>(end, search.tiles))};
-            scan(stream, request, search, wave);
-            stream.launch("settle_" + request.items.element, search.queries, 1, search, wave);
+    const Segment* measured = nullptr;
+    for_each_group(request, plan, workspace, kKeep, [&](const Search& group, std::size_t first) {
+        prepare_queries(stream, request, group, first);
+        std::size_t seen = 0;  // tiles
+        for (const Segment& segment : request.segments) {
+            if (group.k == 0 || segment.rows.rows == 0) continue;
+            const Search search = search_of(stream, request, segment, measured, group);
+            for (std::size_t begin = 0; begin < search.tiles;) {
+                // Where there is no room for all, the first wave brings no more than there is room for, and each of the
+                // others sees growth - 1 times what was seen before.
+                std::size_t length = std::max<std::size_t>(plan.spare / kTileRows, seen * (growth() - 1));
+                if (plan.capacity == rows_of(request)) length = search.tiles;
+                const std::size_t end = std::min<std::size_t>(begin + length, search.tiles);
+                const Wave wave{static_cast<unsigned>(begin), static_cast<unsigned>(end)};
+                scan(stream, segment.rows.element, search, wave);
+                stream.launch("settle_" + segment.rows.element, search.queries, 1, search, wave);
+                seen += end - begin;
+                begin = end;
+            }
         }
         TopKOutput part = output;
         const std::size_t at = first * output.width;
-        part.scores = static_cast<char*>(output.scores) + at * (search.as_f64 ? sizeof(double) : sizeof(float));
+        part.scores = static_cast<char*>(output.scores) + at * (group.as_f64 ? sizeof(double) : sizeof(float));
         part.ids = output.ids + at;
         part.counts = output.counts + first;
-        stream.launch("write_topk", search.queries, 1, search, part);
+        stream.launch("write_topk", group.queries, 1, group, part);
     });
 }
 
+namespace {
+
+// Both passes of a threshold search; each group's queries count their hits from `counts` on.
+template <class Into>
+void scan_for_hits(const Stream& stream, const Request& request, const Plan& plan, Address workspace, Mode mode,
+                   unsigned* counts, Into into) {
+    // The counting pass leaves the last segment's measures.
+    const Segment* measured = mode == kFill ? &request.segments.back() : nullptr;
+    for_each_group(request, plan, workspace, mode, [&](Search group, std::size_t first) {
+        group.counts = counts + first;
+        into(group, first);
+        prepare_queries(stream, request, group, first);
+        for (const Segment& segment : request.segments) {
+            const Search search = search_of(stream, request, segment, measured, group);
+            scan(stream, segment.rows.element, search, {0, search.tiles});
+        }
+    });
+}
+
+}  // namespace
+
 void count_hits(const Stream& stream, const Request& request, const Plan& plan, Address workspace, unsigned* counts,
                 long long* indptr) {
-    for_each_group(stream, request, plan, workspace, kCount, [&](Search search, std::size_t first) {
-        search.counts = counts + first;
-        prepare_queries(stream, request, search, first);
-        scan(stream, request, search, {0, search.tiles});
-    });
+    scan_for_hits(stream, request, plan, workspace, kCount, counts, [](Search&, std::size_t) {});
     stream.launch("add_counts", 1, 1, static_cast<const unsigned*>(counts), static_cast<unsigned>(request.queries.rows),
                   indptr);
 }
 
 void fill_hits(const Stream& stream, const Request& request, const Plan& plan, Address workspace, unsigned* counts,
                const long long* indptr, void* scores, long long* ids) {
-    bool as_f64 = false;
-    for_each_group(stream, request, plan, workspace, kFill, [&](Search search, std::size_t first) {
-        as_f64 = search.as_f64 != 0;
-        search.counts = counts + first;
-        search.indptr = indptr + first;
-        search.hit_scores = scores;
-        search.hit_ids = ids;
-        prepare_queries(stream, request, search, first);
-        scan(stream, request, search, {0, search.tiles});
+    scan_for_hits(stream, request, plan, workspace, kFill, counts, [&](Search& group, std::size_t first) {
+        group.indptr = indptr + first;
+        group.hit_scores = scores;
+        group.hit_ids = ids;
     });
-    stream.launch(as_f64 ? "sort_hits_f64" : "sort_hits_f32", request.queries.rows, 1, indptr, scores, ids);
+    const char* sort = scores_are_f64(request) ? "sort_hits_f64" : "sort_hits_f32";
+    stream.launch(sort, request.queries.rows, 1, indptr, scores, ids);
 }
 
 void similarity(const Stream& stream, const Request& request, const Plan& plan, Address workspace, Address scores) {
-    for_each_group(stream, request, plan, workspace, kCount, [&](const Search& search, std::size_t first) {
-        prepare_queries(stream, request, search, first);
-        const std::size_t size = search.as_f64 ? sizeof(double) : sizeof(float);
-        stream.launch("similarity_" + request.items.element, (request.items.rows * kLanes + kThreads - 1) / kThreads,
-                      search.queries, search, reinterpret_cast<void*>(scores + first * request.items.rows * size));
+    const DeviceMatrix& items = request.segments.front().rows;
+    for_each_group(request, plan, workspace, kCount, [&](const Search& group, std::size_t first) {
+        prepare_queries(stream, request, group, first);
+        const std::size_t size = group.as_f64 ? sizeof(double) : sizeof(float);
+        stream.launch("similarity_" + items.element, (items.rows * kLanes + kThreads - 1) / kThreads, group.queries,
+                      group, reinterpret_cast<void*>(scores + first * items.rows * size));
     });
 }
 

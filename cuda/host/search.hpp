@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "device.hpp"
 #include "kernels/search.h"
@@ -20,13 +21,21 @@ struct DeviceMatrix {
     std::size_t dim = 0;
 };
 
+// Items of a search, or some of them.
+struct Segment {
+    DeviceMatrix rows;
+    const long long* names = nullptr;        // their ids; nullptr: the numbers of the rows
+    const unsigned char* allowed = nullptr;  // a flag a row; nullptr: all
+    Measure* measures = nullptr;             // made by measure(); nullptr: made by each search
+};
+
 // What a search is asked; device memory throughout, 0 where there is none.
 struct Request {
     DeviceMatrix queries;
-    DeviceMatrix items;
+    std::vector<Segment> segments;  // at least one; the columns and elements of all are the same
     Metric metric = kCosine;
     std::size_t k = 0;  // 0 for all but top-K
-    Filter filter{};    // entries of all queries
+    Filter filter{};    // entries of all queries; `allowed` is each segment's own
 };
 
 // How a request is cut to fit its workspace.
@@ -41,6 +50,9 @@ struct Plan {
 
 // Throws OutOfMemory, naming the bytes, where not even one panel of queries fits.
 Plan plan(const Request& request, std::size_t max_memory);
+
+// What scans need to know of items, one entry a row; worth keeping where items are searched again.
+void measure(const Stream& stream, const DeviceMatrix& rows, Metric metric, Measure* measures);
 
 // For tests: small inputs take several waves. 0: the planner's own.
 void override_waves(unsigned spare, unsigned growth);

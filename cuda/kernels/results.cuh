@@ -28,21 +28,26 @@ __device__ __forceinline__ bool contains(const IdLists& lists, unsigned query, l
     return low < end && lists.ids[low] == id;
 }
 
-// By row alone: asked before a candidate is scored.
-__device__ __forceinline__ bool row_allowed(const Filter& filter, unsigned query, unsigned row) {
+__device__ __forceinline__ long long id_of(const Search& search, unsigned row) {
+    return search.names == nullptr ? row : search.names[row];
+}
+
+// Without its score: asked before a candidate is scored.
+__device__ __forceinline__ bool row_allowed(const Search& search, unsigned query, unsigned row) {
+    const Filter& filter = search.filter;
     if (filter.allowed != nullptr && !filter.allowed[row]) return false;
-    if (filter.exclude.indptr != nullptr && contains(filter.exclude, query, row)) return false;
-    return filter.allow.indptr == nullptr || contains(filter.allow, query, row);
+    if (filter.exclude.indptr != nullptr && contains(filter.exclude, query, id_of(search, row))) return false;
+    return filter.allow.indptr == nullptr || contains(filter.allow, query, id_of(search, row));
 }
 
 __device__ __forceinline__ double threshold_of(const Filter& filter, unsigned query) {
     return filter.thresholds == nullptr ? -infinity() : filter.thresholds[query];
 }
 
-__device__ __forceinline__ bool score_allowed(const Filter& filter, unsigned query, double score, unsigned row) {
+__device__ __forceinline__ bool score_allowed(const Filter& filter, unsigned query, double score, long long id) {
     if (!(score >= threshold_of(filter, query))) return false;  // or NaN
     return filter.after_scores == nullptr ||
-           comes_before<double, long long>(filter.after_scores[query], filter.after_ids[query], score, row);
+           comes_before<double, long long>(filter.after_scores[query], filter.after_ids[query], score, id);
 }
 
 // A float32 that is certainly not above score / unit.

@@ -31,22 +31,22 @@ __device__ __forceinline__ void emit(const Search& search, unsigned query, doubl
     if (search.mode == kKeep && slot < search.capacity) {
         const unsigned long long at = static_cast<unsigned long long>(query) * search.capacity + slot;
         search.scores[at] = score;
-        search.rows[at] = row;
+        search.ids[at] = id_of(search, row);
     } else if (search.mode == kFill) {
         const long long at = search.indptr[query] + slot;
         if (search.as_f64)
             static_cast<double*>(search.hit_scores)[at] = score;
         else
             static_cast<float*>(search.hit_scores)[at] = static_cast<float>(score);
-        search.hit_ids[at] = row;
+        search.hit_ids[at] = id_of(search, row);
     }
 }
 
 // Whether a result comes before all that are certain: the last of k kept ones, if there are k.
-__device__ __forceinline__ bool still_wanted(const Search& search, unsigned query, double score, unsigned row) {
+__device__ __forceinline__ bool still_wanted(const Search& search, unsigned query, double score, long long id) {
     if (search.mode != kKeep || search.kept[query] < search.k) return true;
     const unsigned long long last = static_cast<unsigned long long>(query) * search.capacity + search.k - 1;
-    return comes_before(score, row, search.scores[last], search.rows[last]);
+    return comes_before(score, id, search.scores[last], search.ids[last]);
 }
 
 // Scores one candidate by eight threads and says (to the first of them) whether the query may get it. Called by whole
@@ -54,14 +54,14 @@ __device__ __forceinline__ bool still_wanted(const Search& search, unsigned quer
 template <class E>
 __device__ __forceinline__ bool decide(const Search& search, unsigned query, unsigned row, bool active, double* score) {
     const unsigned lane = threadIdx.x % kLanes;
-    active = active && search.info[query].finite && row_allowed(search.filter, query, row);
+    active = active && search.info[query].finite && row_allowed(search, query, row);
     if (!__any_sync(kAllLanes, active)) return false;
     const unsigned dim = round_up(search.items.dim, kLanes);
     *score =
         canonical_score<E>(search.items, active ? row : 0, search.values + static_cast<unsigned long long>(query) * dim,
                            search.info[query].norm, search.metric, search.as_f64, lane);
-    return active && lane == 0 && score_allowed(search.filter, query, *score, row) &&
-           still_wanted(search, query, *score, row);
+    return active && lane == 0 && score_allowed(search.filter, query, *score, id_of(search, row)) &&
+           still_wanted(search, query, *score, id_of(search, row));
 }
 
 template <class E, unsigned Q>

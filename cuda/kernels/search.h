@@ -55,7 +55,7 @@ struct IdLists {
 struct Filter {
     IdLists exclude;
     IdLists allow;
-    const unsigned char* allowed;  // a flag an item, for all queries; nullptr: all
+    const unsigned char* allowed;  // a flag a row, for all queries; nullptr: all
     const double* thresholds;      // one a query; nullptr: none
     const double* after_scores;    // a page begins after (score, id); nullptr: no pages
     const long long* after_ids;
@@ -83,6 +83,7 @@ struct Search {
     QueryInfo* info;
     float* cutoffs;     // the scan passes over what is certainly below; padded to whole panels
     Measure* measures;  // one an item
+    const long long* names;  // ids of the items; nullptr: their rows
 
     Filter filter;
 
@@ -96,7 +97,7 @@ struct Search {
     unsigned k;
     unsigned capacity;
     double* scores;
-    unsigned* rows;
+    long long* ids;
     unsigned* kept;
     unsigned* counts;  // also of the hits of a threshold search
     // Threshold: where the hits of this group's queries go.

@@ -11,7 +11,7 @@ namespace cuda {
 // Sorts `count` candidates and keeps at most k.
 __device__ __forceinline__ unsigned keep_best(const Search& search, unsigned query, unsigned count) {
     const unsigned long long first = static_cast<unsigned long long>(query) * search.capacity;
-    sort_results(search.scores + first, search.rows + first, count);
+    sort_results(search.scores + first, search.ids + first, count);
     const unsigned kept = count < search.k ? count : search.k;
     if (threadIdx.x == 0) search.kept[query] = kept;
     __syncthreads();
@@ -65,7 +65,7 @@ __device__ __forceinline__ void write_topk_of(const Search& search, const TopKOu
             static_cast<double*>(output.scores)[to] = score;
         else
             static_cast<float*>(output.scores)[to] = static_cast<float>(score);
-        output.ids[to] = real ? static_cast<long long>(search.rows[from]) : -1;
+        output.ids[to] = real ? search.ids[from] : -1;
     }
     if (threadIdx.x == 0) output.counts[query] = kept;
 }

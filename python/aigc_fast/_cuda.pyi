@@ -13,10 +13,12 @@ import typing_extensions
 __all__: list[str] = [
     "DeviceMemory",
     "DlpackArray",
+    "MEASURE_BYTES",
     "Matrix",
     "NoImageError",
     "Plan",
     "Request",
+    "Segment",
     "compute_capability",
     "count_hits",
     "device_count",
@@ -25,11 +27,13 @@ __all__: list[str] = [
     "fill_hits",
     "kernels_loaded",
     "load_kernels",
+    "measure",
     "normalize",
     "override_waves",
     "read_dlpack",
     "replace_driver",
     "similarity",
+    "synchronize",
     "topk",
     "upload",
     "wait_for",
@@ -45,7 +49,7 @@ class DeviceMemory:
     def __init__(
         self,
         device: typing.SupportsInt | typing.SupportsIndex,
-        stream: typing.SupportsInt | typing.SupportsIndex,
+        stream: typing.SupportsInt | typing.SupportsIndex | None,
         nbytes: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
     @property
@@ -96,6 +100,18 @@ class Matrix:
     @property
     def rows(self) -> int: ...
 
+class Segment:
+    """
+    Items of a search, or some; addresses of device memory, 0 for none.
+    """
+    def __init__(
+        self,
+        rows: Matrix,
+        names: typing.SupportsInt | typing.SupportsIndex = 0,
+        allowed: typing.SupportsInt | typing.SupportsIndex = 0,
+        measures: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+
 class Request:
     """
     What a search is asked; addresses of device memory, 0 for none.
@@ -103,14 +119,13 @@ class Request:
     def __init__(
         self,
         queries: Matrix,
-        items: Matrix,
+        segments: collections.abc.Sequence[Segment],
         metric: str,
         k: typing.SupportsInt | typing.SupportsIndex = 0,
         exclude: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]
         | None = None,
         allow: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]
         | None = None,
-        allowed: typing.SupportsInt | typing.SupportsIndex = 0,
         thresholds: typing.SupportsInt | typing.SupportsIndex = 0,
         after: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]
         | None = None,
@@ -195,6 +210,17 @@ def load_kernels(device: typing.SupportsInt | typing.SupportsIndex, image: bytes
     Load a fatbin or cubin; raises NoImageError where nothing in it fits.
     """
 
+def measure(
+    device: typing.SupportsInt | typing.SupportsIndex,
+    stream: typing.SupportsInt | typing.SupportsIndex,
+    rows: Matrix,
+    metric: str,
+    measures: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    Enqueue what scans need to know of items that will be searched again.
+    """
+
 def normalize(
     device: typing.SupportsInt | typing.SupportsIndex,
     stream: typing.SupportsInt | typing.SupportsIndex,
@@ -235,6 +261,13 @@ def similarity(
     Enqueue the scores of all pairs.
     """
 
+def synchronize(
+    device: typing.SupportsInt | typing.SupportsIndex, stream: typing.SupportsInt | typing.SupportsIndex
+) -> None:
+    """
+    Wait for a stream.
+    """
+
 def topk(
     device: typing.SupportsInt | typing.SupportsIndex,
     stream: typing.SupportsInt | typing.SupportsIndex,
@@ -268,3 +301,5 @@ def wait_for(
     """
     What comes on the stream from now on waits for what is on the other one now.
     """
+
+MEASURE_BYTES: int = 8

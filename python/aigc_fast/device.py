@@ -34,6 +34,13 @@ def gpu_of(x: Any) -> int | None:
     return None
 
 
+def on_host(x: Any) -> Any:
+    """Return a copy on the host of an array that lives on a GPU (of torch or CuPy); anything else as it is."""
+    if gpu_of(x) is None:
+        return x
+    return x.detach().cpu() if is_torch_tensor(x) else x.get()
+
+
 def choose(device: Device, arrays: Mapping[str, Any]) -> int | None:
     """Return the GPU that a call computes on, ready for use, or None for the CPU.
 

@@ -33,6 +33,7 @@ from aigc_fast.arrays import (
     shared_ids,
     threads,
 )
+from aigc_fast.device import Device, choose, on_host
 from aigc_fast.errors import require
 from aigc_fast.similarity import Metric, ThresholdHits, TopK
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     import os
 
     import numpy.typing as npt
+
+    from aigc_fast.gpu.index import IndexOnGpu
 
     Ids = npt.NDArray[np.int64]
 
@@ -169,6 +172,9 @@ class CosineIndex:
         Threads that build and search; None: ``get_num_threads()``.
     progress
         Show a bar on standard error while rows are coded (tqdm); a build can be interrupted with or without it.
+    device
+        Where searches run: "cpu", "cuda", "cuda:1", "auto", or None: where ``items`` live. On a GPU the index keeps a
+        copy of its rows there beside those on the host, without codes; a change copies the rows that are new.
 
     Notes
     -----
@@ -197,9 +203,11 @@ class CosineIndex:
         metric: Metric = "cosine",
         num_threads: int | None = None,
         progress: bool = False,
+        device: Device = None,
     ) -> None:
         check_metric(metric)
-        rows = as_matrix(items, "items").array
+        self._on_gpu = _on_gpu(choose(device, {"items": items}), metric)
+        rows = as_matrix(on_host(items), "items").array
         id_array = None if ids is None else _distinct(integers(ids, "ids"), rows.shape[0])
         self._metric = metric
         self._num_threads = num_threads
@@ -212,7 +220,7 @@ class CosineIndex:
         self._snapshot = _Snapshot((base, self._tail(0)), 0, rows.shape[0])
 
     def _encode(self, rows: npt.NDArray[Any], ids: Ids | None, progress: bool = False) -> _core.ItemCodes | None:
-        if rows.shape[0] < _CODED_ROWS or rows.shape[1] > _core.MAX_CODED_COLUMNS:
+        if self._on_gpu is not None or rows.shape[0] < _CODED_ROWS or rows.shape[1] > _core.MAX_CODED_COLUMNS:
             return None
         arguments = (rows, ids, self._metric, threads(self._num_threads))
         if not progress:
@@ -239,6 +247,10 @@ class CosineIndex:
         ignored, since an item may have been removed meanwhile.
         """
         snapshot = self._snapshot
+        if self._on_gpu is not None:
+            return self._on_gpu.topk(
+                snapshot, queries, k, threshold=threshold, exclude=exclude, allow=allow, after=after
+            )
         query_rows = self._queries(queries)
         count = query_rows.array.shape[0]
         k = as_k(k)
@@ -277,6 +289,8 @@ class CosineIndex:
     ) -> ThresholdHits:
         """Find all that reaches ``threshold``; as :func:`aigc_fast.cosine_threshold`, with ids as in ``topk``."""
         snapshot = self._snapshot
+        if self._on_gpu is not None:
+            return self._on_gpu.threshold(snapshot, queries, threshold, exclude=exclude, allow=allow, after=after)
         query_rows = self._queries(queries)
         count = query_rows.array.shape[0]
         dtype = score_dtype(query_rows.array, snapshot.segments[0].rows)
@@ -293,7 +307,7 @@ class CosineIndex:
         return ThresholdHits(*map(as_torch, result)) if query_rows.is_torch else result
 
     def explain(self, queries: Any, k: int, *, threshold: Any = None, num_threads: int | None = None) -> Explanation:
-        """Search, and say what the planner chose and what each stage did; printing the result shows a table."""
+        """Search on the CPU, and say what the planner chose and what each stage did; printing shows a table."""
         snapshot = self._snapshot
         query_rows = self._queries(queries).array
         count = query_rows.shape[0]
@@ -474,8 +488,10 @@ class CosineIndex:
         index_file.save(path, *self._state())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> CosineIndex:
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False, device: Device = None) -> CosineIndex:
         """Read an index from a file; with ``mmap`` its arrays stay in the file and are read when they are used.
+
+        An index that was saved on a GPU has no codes; on the CPU they are made when it is loaded.
 
         Raises
         ------
@@ -484,7 +500,7 @@ class CosineIndex:
         """
         from aigc_fast import index_file
 
-        return cls._from_state(*index_file.load(path, mmap=mmap))
+        return cls._from_state(*index_file.load(path, mmap=mmap), device)
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
         """Return everything as (arrays, facts), in one segment."""
@@ -503,14 +519,17 @@ class CosineIndex:
         return arrays, facts
 
     @classmethod
-    def _from_state(cls, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, str]) -> CosineIndex:
+    def _from_state(
+        cls, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, str], device: Device = None
+    ) -> CosineIndex:
         index = cls.__new__(cls)
         arrays = dict(arrays)
         rows, ids = arrays.pop("rows"), arrays.pop("ids", None)
         index._metric = facts["metric"]  # type: ignore[assignment]
         index._num_threads = None
         index._lock = threading.Lock()
-        codes = None
+        index._on_gpu = _on_gpu(choose(device, {}), index._metric)
+        codes = index._encode(rows, ids) if "codes" not in arrays else None
         if "codes" in arrays:
             codes = _core.ItemCodes(
                 rows.shape[0],
@@ -566,6 +585,11 @@ class CosineIndex:
         return self._metric
 
     @property
+    def device(self) -> str:
+        """Where searches run, as "cpu" or "cuda:0"."""
+        return "cpu" if self._on_gpu is None else f"cuda:{self._on_gpu.gpu}"
+
+    @property
     def dim(self) -> int:
         """Columns of the rows."""
         return int(self._snapshot.segments[0].rows.shape[1])
@@ -587,6 +611,14 @@ class CosineIndex:
         dtype = self._snapshot.segments[0].rows.dtype
         kind = "bfloat16" if dtype == np.uint16 else str(dtype)
         return f"CosineIndex({len(self)} items, dim={self.dim}, metric={self._metric!r}, dtype={kind})"
+
+
+def _on_gpu(gpu: int | None, metric: Metric) -> IndexOnGpu | None:
+    if gpu is None:
+        return None
+    from aigc_fast.gpu.index import IndexOnGpu
+
+    return IndexOnGpu(gpu, metric)
 
 
 def _empty_topk(count: int, k: int, dtype: Any) -> TopK:

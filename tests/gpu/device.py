@@ -70,11 +70,11 @@ class Search(_Structure):
         *((name, ctypes.c_int32) for name in ("metric", "as_f64")),
         *((name, ctypes.c_uint32) for name in ("queries", "panel")),
         ("mode", ctypes.c_int32),
-        *((name, ctypes.c_uint64) for name in ("values", "vectors", "info", "cutoffs", "measures")),
+        *((name, ctypes.c_uint64) for name in ("values", "vectors", "info", "cutoffs", "measures", "names")),
         *((name, ctypes.c_uint64) for name in FILTERS),
         *((name, ctypes.c_uint64) for name in ("thresholds", "after_scores", "after_ids")),
         *((name, ctypes.c_uint32) for name in ("tiles", "tile_step", "k", "capacity")),
-        *((name, ctypes.c_uint64) for name in ("scores", "rows", "kept", "counts")),
+        *((name, ctypes.c_uint64) for name in ("scores", "ids", "kept", "counts")),
         *((name, ctypes.c_uint64) for name in ("indptr", "hit_scores", "hit_ids")),
     )  # fmt: skip
 
@@ -140,7 +140,7 @@ class Device:
             panel=panel, mode=mode, values=self.empty(count * -(-dim // LANES) * LANES * 8),
             vectors=self.empty(padded * -(-dim // STEP_COLUMNS) * STEP_COLUMNS * 4), info=self.empty(count * 24),
             cutoffs=self.empty(padded * 4), measures=self.empty(len(x) * 8), tiles=tiles, tile_step=step, k=k,
-            capacity=capacity, scores=self.empty(count * capacity * 8), rows=self.empty(count * capacity * 4),
+            capacity=capacity, scores=self.empty(count * capacity * 8), ids=self.empty(count * capacity * 8),
             kept=self.empty(count * 4), counts=self.empty(count * 4), **filters,
         )  # fmt: skip
         self.prepare_queries(search, q)

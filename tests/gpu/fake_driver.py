@@ -200,6 +200,15 @@ class FakeDriver:
     def _mem_free_async(self, address: int, stream: int) -> None:
         self._enqueue(stream, lambda: self.machine.heap.free(address))
 
+    @_function("cuMemAlloc_v2", ctypes.POINTER(c_uint64), c_size_t)
+    def _mem_alloc(self, address: Any, size: int) -> int:
+        return self._mem_alloc_async(address, size, 0)
+
+    @_function("cuMemFree_v2", c_uint64)
+    def _mem_free(self, address: int) -> None:
+        self.run()
+        self.machine.heap.free(address)
+
     @_function("cuMemGetInfo_v2", ctypes.POINTER(c_size_t), ctypes.POINTER(c_size_t))
     def _mem_get_info(self, free: Any, total: Any) -> None:
         free[0], total[0] = 1000, self.machine.heap.memory.size

@@ -82,6 +82,11 @@ def _cuda_array_interface(x: Any, name: str, memory: Memory) -> View:
     return View(pointer, dtype.name, shape, tuple(s // dtype.itemsize for s in strides), read_only, x)
 
 
+def element_of(host: npt.NDArray[Any]) -> str:
+    """Name a host array's elements as the kernels do; uint16 holds the bits of bfloat16."""
+    return "bf16" if host.dtype == np.uint16 else _ELEMENTS[host.dtype.name]
+
+
 def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the strides of a C-contiguous array, in elements."""
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
@@ -92,7 +97,7 @@ def as_matrix(x: Any, name: str, memory: Memory) -> Matrix:
     if gpu_of(x) is None:
         host = arrays.as_matrix(x, name).array
         copy = upload(memory, host)
-        element = "bf16" if host.dtype == np.uint16 else _ELEMENTS[host.dtype.name]
+        element = element_of(host)
         rows = _cuda.Matrix(memory.pointer(copy), element, len(host), host.shape[1], host.shape[1], 1)
         return Matrix(rows, element == "f64", copy)
     array = view(x, name, memory)
@@ -113,15 +118,6 @@ def _converted(x: Any, dtype: str, name: str, memory: Memory) -> Any:
     if dtype in _EXACT_IN_FLOAT64:
         return memory_of(memory.device, x).astype(x, np.float64)
     raise TypeError(f"{name} must hold float64, float32, float16, bfloat16 or integers, got dtype {dtype}")
-
-
-def same_columns(a: Matrix, b: Matrix, a_name: str, b_name: str) -> None:
-    """Check that rows can be compared."""
-    if a.rows.dim != b.rows.dim:
-        shapes = [(m.rows.rows, m.rows.dim) for m in (a, b)]
-        raise ValueError(
-            f"{a_name} and {b_name} must have the same number of columns, got shapes {shapes[0]} and {shapes[1]}"
-        )
 
 
 def per_query(values: Any, name: str, count: int, dtype: type[np.float32 | np.float64], memory: Memory) -> View:

@@ -12,7 +12,8 @@ import numpy as np
 
 from aigc_fast import _cuda
 from aigc_fast.arrays import as_count, as_k, check_metric, id_lists, is_id_lists, page_ends, shared_ids
-from aigc_fast.gpu.arrays import SIZES, Matrix, Target, as_matrix, home_of, per_query, same_columns
+from aigc_fast.gpu.arrays import SIZES, Matrix, Target, as_matrix, home_of, per_query
+from aigc_fast.gpu.items import Items
 from aigc_fast.gpu.memory import Memory, memory_of, upload
 from aigc_fast.similarity import ThresholdHits, TopK, three_arrays
 
@@ -31,15 +32,21 @@ class _Search:
         max_memory: int | None,
         names: tuple[str, str] = ("queries", "items"),
     ) -> None:
-        self.memory: Memory = memory_of(gpu, queries, items)
+        arrays = (queries,) if isinstance(items, Items) else (queries, items)
+        self.memory: Memory = memory_of(gpu, *arrays)
         self.home = home_of(queries)
         self.queries: Matrix = as_matrix(queries, names[0], self.memory)
-        self.items: Matrix = self.queries if items is queries else as_matrix(items, names[1], self.memory)
-        same_columns(self.queries, self.items, *names)
+        if not isinstance(items, Items):
+            items = Items(self.queries if items is queries else as_matrix(items, names[1], self.memory))
+        self.items: Items = items
+        given, wanted = ((m.rows, m.dim) for m in (self.queries.rows, self.items))
+        if given[1] != wanted[1]:
+            both = f"{names[0]} and {names[1]}"
+            raise ValueError(f"{both} must have the same number of columns, got shapes {given} and {wanted}")
         check_metric(metric)
         self.metric = metric
         self.dtype = np.float64 if self.queries.is_float64 or self.items.is_float64 else np.float32
-        self.count, self.item_count = self.queries.rows.rows, self.items.rows.rows
+        self.count = self.queries.rows.rows
         self._most = WORKSPACE_BYTES if max_memory is None else as_count(max_memory, "max_memory", 1)
         self._filters: dict[str, Any] = {}
         self._kept: list[Any] = []
@@ -50,27 +57,26 @@ class _Search:
 
     def restrict(self, threshold: Any, exclude: Any, allow: Any, after: Any) -> None:
         """Check filters, on the host as for the CPU, and copy them to the GPU."""
+        ids = self.items.id_count
         if threshold is not None:
             thresholds = per_query(threshold, "threshold", self.count, self.dtype, self.memory)
             self._kept.append(thresholds)
             self._filters["thresholds"] = thresholds.pointer
         if exclude is not None:
-            lists = id_lists(exclude, "exclude", self.count, self.item_count)
+            lists = id_lists(exclude, "exclude", self.count, ids)
             self._filters["exclude"] = tuple(self._keep(upload(self.memory, part)) for part in lists)
         if allow is not None and is_id_lists(allow):
-            lists = id_lists(allow, "allow", self.count, self.item_count)
+            lists = id_lists(allow, "allow", self.count, ids)
             self._filters["allow"] = tuple(self._keep(upload(self.memory, part)) for part in lists)
         elif allow is not None:
-            allowed = np.zeros(self.item_count, np.uint8)
-            allowed[shared_ids(allow, "allow", self.item_count)] = 1
-            self._filters["allowed"] = self._keep(upload(self.memory, allowed))
+            self._kept += self.items.allow(shared_ids(allow, "allow", ids), self.memory)
         if after is not None:
             ends = page_ends(after, self.count, self.dtype)
             self._filters["after"] = tuple(self._keep(upload(self.memory, part)) for part in ends)
 
     def plan(self, k: int = 0) -> tuple[int, int, _cuda.Request, _cuda.Plan, int]:
         """Return what every search of the extension takes first."""
-        request = _cuda.Request(self.queries.rows, self.items.rows, self.metric, k, **self._filters)
+        request = _cuda.Request(self.queries.rows, self.items.segments, self.metric, k, **self._filters)
         plan = _cuda.Plan(request, self._most)
         workspace = self._keep(self.memory.empty((plan.workspace,), np.uint8))
         return self.memory.device, self.memory.stream, request, plan, workspace
@@ -138,7 +144,7 @@ def threshold_hits(
 def similarity(gpu: int, a: Any, b: Any, *, metric: str, max_memory: int | None) -> Any:
     """As :func:`aigc_fast.cosine_similarity`."""
     search = _Search(gpu, a, a if b is None else b, metric, max_memory, ("a", "b"))
-    scores = Target(search.memory, (search.count, search.item_count), search.dtype, search.home)
+    scores = Target(search.memory, (search.count, search.items.rows), search.dtype, search.home)
     _cuda.similarity(*search.plan(), scores.pointer)
     return scores.finish()
 
