@@ -12,7 +12,21 @@ import numpy as np
 import pytest
 
 import aigc_fast
-from benchmarks import datasets, exact, hard_data, isas, peers, plots, prdc, report, rivals, summary, thresholds, timing
+from benchmarks import (
+    datasets,
+    exact,
+    gpu,
+    hard_data,
+    isas,
+    peers,
+    plots,
+    prdc,
+    report,
+    rivals,
+    summary,
+    thresholds,
+    timing,
+)
 from benchmarks.results import Results, read
 
 HERE = Path(__file__).parent
@@ -201,3 +215,23 @@ def test_prdc_agrees_with_the_package(monkeypatch, capsys):
     pytest.importorskip("prdc", reason="the package prdc is not installed")
     run(prdc, monkeypatch, "--check", "--rounds", 1)
     assert "2,000 x 2,000 x 64: aigc_fast" in capsys.readouterr().out
+
+
+def test_gpu_benchmark_on_the_cpu(monkeypatch, tmp_path, capsys):
+    run(gpu, monkeypatch, "--device", "cpu", "--check", "--rounds", 1, "--output", tmp_path / "gpu.json")
+    about, records = read(tmp_path / "gpu.json")
+    assert {(record["queries"], record["k"]) for record in records} == {(1, 10), (9, 10), (1, 100), (9, 100)}
+    assert all(record["recall"][name] == 1 for record in records for name in gpu.OURS)
+    assert "no GPU: figures of the CPU" in capsys.readouterr().out
+    cell = {"items": 1_000_000, "dims": 128}
+    assert gpu.floor(about["card"], cell | {"queries": 1}) is None
+    assert gpu.floor("NVIDIA H100 80GB HBM3", cell | {"queries": 1}) == pytest.approx(1.53e-4, rel=0.01)
+    assert gpu.floor("NVIDIA H100 80GB HBM3", cell | {"queries": 1024}) == pytest.approx(3.91e-3, rel=0.01)
+
+
+def test_gpu_benchmark_stops_at_a_wrong_answer(monkeypatch):
+    monkeypatch.setattr(
+        gpu, "one_shot", lambda items, unit, device: lambda queries, k: gpu.torch.zeros(len(queries), k)
+    )
+    with pytest.raises(SystemExit, match="aigc_fast gave wrong ids"):
+        run(gpu, monkeypatch, "--device", "cpu", "--check", "--rounds", 1)

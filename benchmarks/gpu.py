@@ -1,0 +1,210 @@
+"""Compare exact top-K on a GPU with torch (float32 and TF32), CuPy, faiss-gpu and cuVS, whichever are installed.
+
+    python -m benchmarks.gpu --output gpu.json     # needs a GPU and torch with CUDA
+    python -m benchmarks.gpu --device cpu --check  # the script itself, at small sizes, where there is no GPU
+
+Rows and queries lie in the GPU's memory before the clock starts; peers get unit rows and their index built. A time is
+that of the host from the call until the device has finished. The ids of ours are compared with float64 scores for the
+first queries of every cell, and the run stops where they differ; of peers, the share of right ids is shown. The floor
+is the time that the card's data sheet gives for reading the float32 rows once, or for the multiply-adds in float32 if
+that is longer; TF32 and tensor cores may go below it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import aigc_fast
+from benchmarks import datasets, exact, machine, report, timing
+from benchmarks.results import Record, Results
+
+ITEMS, SMALL_ITEMS = 1_000_000, 2_000
+DIMS, BATCHES, KS = (64, 128, 768), (1, 32, 1024, 8192), (10, 100)
+CHECKED = 4  # queries of a cell
+SCORE_BYTES = 1 << 31  # of a matrix of scores that torch and CuPy make at a time
+OURS = ("index", "aigc_fast")
+# Bytes a second and float32 operations a second of the data sheets (SXM cards).
+LIMITS = {"H200": (4.8e12, 67e12), "H100": (3.35e12, 67e12), "A100": (2.0e12, 19.5e12)}
+
+Search = Callable[[Any, int], Any]  # (queries on the device, k) -> ids, shape (queries, k)
+
+
+def index(items: Any, unit: Any, device: str) -> Search:
+    """Ours with a CosineIndex."""
+    built = aigc_fast.CosineIndex(items, device=device)
+    return lambda queries, k: built.topk(queries, k).ids
+
+
+def one_shot(items: Any, unit: Any, device: str) -> Search:
+    """Ours without an index: norms are computed within the time."""
+    return lambda queries, k: aigc_fast.cosine_topk(queries, items, k, device=device).ids
+
+
+def _torch(precision: str) -> Callable[[Any, Any, str], Search]:
+    def build(items: Any, unit: Any, device: str) -> Search:
+        chunk = max(1, SCORE_BYTES // (4 * len(unit)))
+
+        def search(queries: Any, k: int) -> Any:
+            torch.set_float32_matmul_precision(precision)
+            return torch.cat([(part @ unit.T).topk(k).indices for part in queries.split(chunk)])
+
+        return search
+
+    return build
+
+
+def cupy(items: Any, unit: Any, device: str) -> Search:
+    """Matrix product, then CuPy's argpartition and a sort of the rest."""
+    import cupy as library
+
+    rows = library.from_dlpack(unit)
+    chunk = max(1, SCORE_BYTES // (4 * len(unit)))
+
+    def search(queries: Any, k: int) -> Any:
+        found = []
+        for part in queries.split(chunk):
+            scores = -(library.from_dlpack(part) @ rows.T)
+            best = library.argpartition(scores, k, axis=1)[:, :k]
+            order = library.argsort(library.take_along_axis(scores, best, 1), axis=1)
+            found.append(library.take_along_axis(best, order, 1))
+        return torch.from_dlpack(library.concatenate(found))
+
+    return search
+
+
+def faiss(items: Any, unit: Any, device: str) -> Search:
+    """GpuIndexFlatIP."""
+    import faiss as library
+    import faiss.contrib.torch_utils
+
+    flat = library.GpuIndexFlatIP(library.StandardGpuResources(), unit.shape[1])
+    flat.add(unit)
+    return lambda queries, k: flat.search(queries, k)[1]
+
+
+def cuvs(items: Any, unit: Any, device: str) -> Search:
+    """Brute force by the inner product of unit rows."""
+    from cuvs.neighbors import brute_force
+
+    built = brute_force.build(unit, metric="inner_product")
+    return lambda queries, k: torch.as_tensor(brute_force.search(built, queries, k)[1], device=device)
+
+
+def _has_faiss_gpu() -> bool:
+    if importlib.util.find_spec("faiss") is None:
+        return False
+    import faiss as library
+
+    return hasattr(library, "GpuIndexFlatIP")
+
+
+def rivals(device: str) -> dict[str, Callable[[Any, Any, str], Search]]:
+    """Name what can be compared on this machine."""
+    found: dict[str, Callable[[Any, Any, str], Search]] = {
+        "index": index,
+        "aigc_fast": one_shot,
+        "torch f32": _torch("highest"),
+    }
+    if device == "cpu":
+        return found
+    found["torch TF32"] = _torch("high")
+    if importlib.util.find_spec("cupy") is not None:
+        found["CuPy"] = cupy
+    if _has_faiss_gpu():
+        found["faiss"] = faiss
+    if importlib.util.find_spec("cuvs") is not None:
+        found["cuVS"] = cuvs
+    return found
+
+
+def floor(card: str, record: Record) -> float | None:
+    """Return the least seconds that a cell can take in float32; None for a card that is not known."""
+    known = next((limits for name, limits in LIMITS.items() if name in card), None)
+    if known is None:
+        return None
+    elements = record["items"] * record["dims"]
+    return float(max(4 * elements / known[0], 2 * elements * record["queries"] / known[1]))
+
+
+def measure(device: str, shape: tuple[int, int], batches: list[int], ks: list[int], rounds: int, out: Results) -> None:
+    """Measure all cells of one set of rows."""
+    data = datasets.gaussian(*shape, max(batches))
+    items, queries = (torch.from_numpy(rows.raw).to(device) for rows in (data.items, data.queries))
+    unit, unit_queries = (aigc_fast.normalize(rows, device=device) for rows in (items, queries))
+    searches = {name: build(items, unit, device) for name, build in rivals(device).items()}
+    checked = queries[:CHECKED].cpu().numpy()
+    for k in ks:
+        right = exact.topk(checked, data.items.raw, k)
+        for batch in batches:
+            calls = {
+                name: _waiting(search, (queries if name in OURS else unit_queries)[:batch], k, device)
+                for name, search in searches.items()
+            }
+            recall = {}
+            for name, call in calls.items():
+                found = call()[:CHECKED].cpu().numpy()
+                recall[name] = exact.recall(found, right[:batch])
+                if name in OURS and not np.array_equal(found, right[:batch]):
+                    raise SystemExit(f"{name} gave wrong ids: {shape}, batch {batch}, k={k}")
+            seconds = timing.medians(timing.interleaved(calls, rounds, budget=10.0))
+            cell = {"items": shape[0], "dims": shape[1], "queries": batch, "k": k}
+            out.add({**cell, "seconds": seconds, "recall": recall})
+            print(f"{cell}: " + ", ".join(f"{name} {1e3 * s:.3g} ms" for name, s in seconds.items()), flush=True)
+
+
+def _waiting(search: Search, queries: Any, k: int, device: str) -> Callable[[], Any]:
+    def call() -> Any:
+        found = search(queries, k)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return found
+
+    return call
+
+
+def table(about: Record, records: list[Record]) -> str:
+    """Return the figures as a Markdown table."""
+    names = list(dict.fromkeys(name for record in records for name in record["seconds"]))
+    rows = []
+    for record in records:
+        best = min(record["seconds"][name] for name in OURS)
+        least = floor(about["card"], record)
+        shape = f"{record['items']:,} × {record['dims']}"
+        times = [report.milliseconds(record, name, {}) for name in names]
+        share = "–" if least is None else f"{100 * least / best:.0f} %"
+        rows.append([shape, str(record["queries"]), str(record["k"]), *times, share])
+    return report.table(["items × dims", "batch", "k", *names, "floor : ours"], rows)
+
+
+def about_device(device: str) -> Record:
+    """Name the card and the versions that the figures depend on."""
+    card = "no GPU: figures of the CPU" if device == "cpu" else torch.cuda.get_device_name()
+    names = ["aigc-fast", "torch", "cupy-cuda12x", "cupy-cuda13x", "faiss-gpu-cu12", "cuvs-cu12", "cuvs-cu13"]
+    return {"benchmark": "gpu", "card": card, "cuda": torch.version.cuda, "versions": machine.versions(names)}
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(description="Exact top-K on a GPU against its peers.")
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--check", action="store_true", help="small sizes: the answers, not the times")
+    arguments = parser.parse_args()
+    results = Results(about_device(arguments.device), arguments.output)
+    count = SMALL_ITEMS if arguments.check else ITEMS
+    batches = [min(batch, 9) for batch in BATCHES[:2]] if arguments.check else list(BATCHES)
+    for dims in DIMS[:1] if arguments.check else DIMS:
+        measure(arguments.device, (count, dims), batches, list(KS), arguments.rounds, results)
+    print(f"\n{results.about['card']}\n\n{table(results.about, results.records)}")
+
+
+if __name__ == "__main__":
+    main()
