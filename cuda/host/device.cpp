@@ -13,7 +13,9 @@ namespace {
 constexpr int kMajorAttribute = 75;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
 constexpr int kMinorAttribute = 76;
 constexpr int kOrdinalAttribute = 9;  // CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
-constexpr unsigned kNoTiming = 2;     // CU_EVENT_DISABLE_TIMING: such events cost least
+constexpr int kReleaseThreshold = 4;  // CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
+constexpr std::uint64_t kKeptBytes = std::uint64_t{1} << 30;
+constexpr unsigned kNoTiming = 2;  // CU_EVENT_DISABLE_TIMING: such events cost least
 
 int handle_of(int device) {
     int handle = 0;
@@ -24,6 +26,7 @@ int handle_of(int device) {
 struct DeviceState {
     Handle context = nullptr;
     Handle module = nullptr;
+    Handle pool = nullptr;
     std::unordered_map<std::string, Handle> functions;
 };
 
@@ -53,6 +56,19 @@ class Devices {
 Devices& devices() {
     static Devices instance;
     return instance;
+}
+
+// A pool of our own keeps memory from call to call without a say in those of others.
+Handle pool_of(int device) {
+    return devices().with(device, [&](DeviceState& state) {
+        if (state.pool == nullptr) {
+            const PoolProperties properties{1, 0, 1, device, nullptr, 0, 0, {}};  // pinned, of a device
+            check(driver().create_pool(&state.pool, &properties), "cuMemPoolCreate");
+            std::uint64_t kept = kKeptBytes;
+            check(driver().set_pool_attribute(state.pool, kReleaseThreshold, &kept), "cuMemPoolSetAttribute");
+        }
+        return state.pool;
+    });
 }
 
 }  // namespace
@@ -119,7 +135,8 @@ Buffer::Buffer(int device, std::optional<std::uintptr_t> stream, std::size_t byt
     const Driver& api = driver();
     generation_ = driver_generation();
     if (bytes == 0) return;
-    const Status status = stream_ ? api.allocate_async(&address_, bytes, *stream_) : api.allocate(&address_, bytes);
+    const Status status =
+        stream_ ? api.allocate_async(&address_, bytes, pool_of(device), *stream_) : api.allocate(&address_, bytes);
     try {
         check(status, "cuMemAlloc");
     } catch (const OutOfMemory&) {

@@ -66,9 +66,9 @@ std::unique_ptr<const Driver> open_driver(const State& now) {
     }
     auto table = std::make_unique<Driver>();
     const char* missing = nullptr;
-#define AIGC_FAST_LOAD(member, symbol, parameters)                                              \
-    table->member = reinterpret_cast<decltype(table->member)>(symbol_of(library, symbol, now)); \
-    if (table->member == nullptr && missing == nullptr) missing = symbol;
+#define AIGC_FAST_LOAD(member, symbol, parameters)                                               \
+    table->member = reinterpret_cast<decltype(table->member)>(symbol_of(library, #symbol, now)); \
+    if (table->member == nullptr && missing == nullptr) missing = #symbol;
     AIGC_FAST_DRIVER_FUNCTIONS(AIGC_FAST_LOAD)
 #undef AIGC_FAST_LOAD
     int version = 0;

@@ -14,38 +14,52 @@ using Status = int;
 using Address = std::uint64_t;  // of device memory
 using Handle = void*;           // of a context, module, function, stream or event
 
+struct PoolProperties {  // CUmemPoolProps
+    int allocation_type;
+    int handle_types;
+    int location_type;
+    int location;
+    void* security;
+    std::size_t max_size;
+    unsigned short usage;
+    unsigned char reserved[54];
+};
+
 constexpr int kOldestDriver = 12000;  // CUDA 12.0
 
-// (member, symbol in libcuda.so.1, parameters), after the CUDA driver API reference.
-#define AIGC_FAST_DRIVER_FUNCTIONS(F)                                                                           \
-    F(init, "cuInit", (unsigned flags))                                                                         \
-    F(driver_version, "cuDriverGetVersion", (int* version))                                                     \
-    F(error_name, "cuGetErrorName", (Status status, const char** name))                                         \
-    F(error_string, "cuGetErrorString", (Status status, const char** text))                                     \
-    F(device_count, "cuDeviceGetCount", (int* count))                                                           \
-    F(get_device, "cuDeviceGet", (int* device, int ordinal))                                                    \
-    F(device_attribute, "cuDeviceGetAttribute", (int* value, int attribute, int device))                        \
-    F(pointer_attribute, "cuPointerGetAttribute", (void* value, int attribute, Address pointer))                \
-    F(retain_context, "cuDevicePrimaryCtxRetain", (Handle * context, int device))                               \
-    F(push_context, "cuCtxPushCurrent_v2", (Handle context))                                                    \
-    F(pop_context, "cuCtxPopCurrent_v2", (Handle * context))                                                    \
-    F(load_module, "cuModuleLoadData", (Handle * module, const void* image))                                    \
-    F(get_function, "cuModuleGetFunction", (Handle * function, Handle module, const char* name))                \
-    F(launch, "cuLaunchKernel",                                                                                 \
-      (Handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,  \
-       unsigned block_z, unsigned shared_bytes, Handle stream, void** parameters, void** extra))                \
-    F(allocate_async, "cuMemAllocAsync", (Address * address, std::size_t bytes, Handle stream))                 \
-    F(free_async, "cuMemFreeAsync", (Address address, Handle stream))                                           \
-    F(allocate, "cuMemAlloc_v2", (Address * address, std::size_t bytes))                                        \
-    F(free, "cuMemFree_v2", (Address address))                                                                  \
-    F(memory_info, "cuMemGetInfo_v2", (std::size_t* free, std::size_t* total))                                  \
-    F(copy_to_device, "cuMemcpyHtoDAsync_v2", (Address to, const void* from, std::size_t bytes, Handle stream)) \
-    F(copy_to_host, "cuMemcpyDtoHAsync_v2", (void* to, Address from, std::size_t bytes, Handle stream))         \
-    F(synchronize, "cuStreamSynchronize", (Handle stream))                                                      \
-    F(create_event, "cuEventCreate", (Handle * event, unsigned flags))                                          \
-    F(record_event, "cuEventRecord", (Handle event, Handle stream))                                             \
-    F(wait_event, "cuStreamWaitEvent", (Handle stream, Handle event, unsigned flags))                           \
-    F(destroy_event, "cuEventDestroy_v2", (Handle event))
+// (member, symbol in libcuda.so.1, parameters), after the CUDA driver API reference; tests/gpu/driver_table.cpp
+// compares them with NVIDIA's header.
+#define AIGC_FAST_DRIVER_FUNCTIONS(F)                                                                              \
+    F(init, cuInit, (unsigned flags))                                                                              \
+    F(driver_version, cuDriverGetVersion, (int* version))                                                          \
+    F(error_name, cuGetErrorName, (Status status, const char** name))                                              \
+    F(error_string, cuGetErrorString, (Status status, const char** text))                                          \
+    F(device_count, cuDeviceGetCount, (int* count))                                                                \
+    F(get_device, cuDeviceGet, (int* device, int ordinal))                                                         \
+    F(device_attribute, cuDeviceGetAttribute, (int* value, int attribute, int device))                             \
+    F(pointer_attribute, cuPointerGetAttribute, (void* value, int attribute, Address pointer))                     \
+    F(retain_context, cuDevicePrimaryCtxRetain, (Handle * context, int device))                                    \
+    F(push_context, cuCtxPushCurrent_v2, (Handle context))                                                         \
+    F(pop_context, cuCtxPopCurrent_v2, (Handle * context))                                                         \
+    F(load_module, cuModuleLoadData, (Handle * module, const void* image))                                         \
+    F(get_function, cuModuleGetFunction, (Handle * function, Handle module, const char* name))                     \
+    F(launch, cuLaunchKernel,                                                                                      \
+      (Handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,     \
+       unsigned block_z, unsigned shared_bytes, Handle stream, void** parameters, void** extra))                   \
+    F(create_pool, cuMemPoolCreate, (Handle * pool, const PoolProperties* properties))                             \
+    F(set_pool_attribute, cuMemPoolSetAttribute, (Handle pool, int attribute, void* value))                        \
+    F(allocate_async, cuMemAllocFromPoolAsync, (Address * address, std::size_t bytes, Handle pool, Handle stream)) \
+    F(free_async, cuMemFreeAsync, (Address address, Handle stream))                                                \
+    F(allocate, cuMemAlloc_v2, (Address * address, std::size_t bytes))                                             \
+    F(free, cuMemFree_v2, (Address address))                                                                       \
+    F(memory_info, cuMemGetInfo_v2, (std::size_t* free, std::size_t* total))                                       \
+    F(copy_to_device, cuMemcpyHtoDAsync_v2, (Address to, const void* from, std::size_t bytes, Handle stream))      \
+    F(copy_to_host, cuMemcpyDtoHAsync_v2, (void* to, Address from, std::size_t bytes, Handle stream))              \
+    F(synchronize, cuStreamSynchronize, (Handle stream))                                                           \
+    F(create_event, cuEventCreate, (Handle * event, unsigned flags))                                               \
+    F(record_event, cuEventRecord, (Handle event, Handle stream))                                                  \
+    F(wait_event, cuStreamWaitEvent, (Handle stream, Handle event, unsigned flags))                                \
+    F(destroy_event, cuEventDestroy_v2, (Handle event))
 
 struct Driver {
 #define AIGC_FAST_MEMBER(member, symbol, parameters) Status(*member) parameters = nullptr;

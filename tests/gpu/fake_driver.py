@@ -188,8 +188,22 @@ class FakeDriver:
         self.launches.append((name, stream or 0, self._contexts[-1]))
         self._enqueue(stream, lambda: self.machine.launch(name, grid, threads, packed, shared))
 
-    @_function("cuMemAllocAsync", ctypes.POINTER(c_uint64), c_size_t, c_void_p)
-    def _mem_alloc_async(self, address: Any, size: int, stream: int) -> int:
+    @_function("cuMemPoolCreate", ctypes.POINTER(c_void_p), ctypes.POINTER(c_int))
+    def _mem_pool_create(self, pool: Any, properties: Any) -> None:
+        assert properties[:4] == [1, 0, 1, self._contexts[-1]]
+        pool[0] = self._contexts[-1] + 1
+
+    @_function("cuMemPoolSetAttribute", c_void_p, c_int, ctypes.POINTER(c_uint64))
+    def _mem_pool_set_attribute(self, pool: int, attribute: int, value: Any) -> None:
+        assert (attribute, value[0]) == (4, 1 << 30)
+
+    @_function("cuMemAllocFromPoolAsync", ctypes.POINTER(c_uint64), c_size_t, c_void_p, c_void_p)
+    def _mem_alloc_from_pool_async(self, address: Any, size: int, pool: int, stream: int) -> int:
+        assert pool == self._contexts[-1] + 1
+        return self._mem_alloc(address, size)
+
+    @_function("cuMemAlloc_v2", ctypes.POINTER(c_uint64), c_size_t)
+    def _mem_alloc(self, address: Any, size: int) -> int:
         place = self.machine.heap.allocate(size)
         if place is None:
             return OUT_OF_MEMORY
@@ -199,10 +213,6 @@ class FakeDriver:
     @_function("cuMemFreeAsync", c_uint64, c_void_p)
     def _mem_free_async(self, address: int, stream: int) -> None:
         self._enqueue(stream, lambda: self.machine.heap.free(address))
-
-    @_function("cuMemAlloc_v2", ctypes.POINTER(c_uint64), c_size_t)
-    def _mem_alloc(self, address: Any, size: int) -> int:
-        return self._mem_alloc_async(address, size, 0)
 
     @_function("cuMemFree_v2", c_uint64)
     def _mem_free(self, address: int) -> None:

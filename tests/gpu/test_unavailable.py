@@ -17,7 +17,7 @@ from aigc_fast import CudaUnavailable, _cuda, cosine_topk
 from aigc_fast.gpu import image, nvrtc
 from kernels.checks import assert_same_results
 
-from .device import SOURCES, ptx
+from .device import SOURCES, nvcc, ptx
 from .fake_driver import FakeDriver
 from .frameworks import frameworks
 
@@ -56,9 +56,9 @@ def test_driver_and_device(driver: dict[str, Any], message: str, shipped_image: 
 
 def test_a_driver_that_lacks_a_function(shipped_image: Path) -> None:
     fake = FakeDriver(ptx())
-    del fake.functions["cuMemAllocAsync"]
+    del fake.functions["cuMemAllocFromPoolAsync"]
     with fake:
-        assert_unavailable(r"too old: it supports CUDA 13\.0.* \(it lacks cuMemAllocAsync\)")
+        assert_unavailable(r"too old: it supports CUDA 13\.0.* \(it lacks cuMemAllocFromPoolAsync\)")
 
 
 def test_no_image(shipped_image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,3 +158,7 @@ def test_arrays_by_their_protocols() -> None:
     assert gpu_of([[1.0]]) is None
     assert gpu_of(SimpleNamespace(__dlpack_device__=lambda: (1, 0))) is None
     assert gpu_of(SimpleNamespace(__dlpack_device__=lambda: (2, 3))) == 3
+
+
+def test_the_table_of_the_driver_is_that_of_the_header(tmp_path: Path) -> None:
+    nvcc("-I", str(SOURCES.parent), "-c", str(Path(__file__).parent / "driver_table.cpp"), "-o", str(tmp_path / "o"))
