@@ -39,6 +39,7 @@ from aigc_fast.similarity import Metric, ThresholdHits, TopK
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
@@ -557,20 +558,34 @@ class CosineIndex:
         self.__dict__.update(self._from_state(*state).__dict__)
 
     def verify(self, sample: int = 100, *, seed: int = 0) -> None:
-        """Search for ``sample`` of its own rows with and without codes, and raise RuntimeError where results differ."""
+        """Search for ``sample`` of its own rows, with and without codes or the GPU.
+
+        Raises
+        ------
+        RuntimeError
+            The results differ.
+        """
         snapshot = self._snapshot
         rng = np.random.default_rng(seed)
+        plain = [replace(segment, codes=None).item_set(snapshot.version) for segment in snapshot.searched]
         for segment in snapshot.searched:
             queries = segment.rows[rng.integers(len(segment), size=as_count(sample, "sample", 1))]
-            results = []
-            for codes in (segment.codes, None):
-                items = replace(segment, codes=codes).item_set(snapshot.version)
-                dtype = score_dtype(queries, segment.rows)
-                part = _empty_topk(sample, 10, dtype)
-                _core.topk(queries, items, 10, None, self._metric, None, None, None, None, 0, *part)
-                results.append(part)
-            if not all(np.array_equal(a, b) for a, b in zip(*results, strict=True)):
-                raise RuntimeError("the codes of this index do not belong to its rows; build it anew")
+            expected = self._best(plain, queries, 10)
+            if self._on_gpu is None:
+                found = self._best(snapshot.item_sets, queries, 10)
+            else:
+                found = self._on_gpu.topk(snapshot, queries, 10, threshold=None, exclude=None, allow=None, after=None)
+            if not all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True)):
+                kept = "codes" if self._on_gpu is None else "copies on the GPU"
+                raise RuntimeError(f"the {kept} of this index do not belong to its rows; build it anew")
+
+    def _best(self, item_sets: Sequence[_core.ItemSet], queries: npt.NDArray[Any], k: int) -> TopK:
+        """Search sets of items on the CPU without filters."""
+        count, dtype = queries.shape[0], score_dtype(queries, self._snapshot.segments[0].rows)
+        parts = [_empty_topk(count, k, dtype) for _ in item_sets]
+        for items, part in zip(item_sets, parts, strict=True):
+            _core.topk(queries, items, k, None, self._metric, None, None, None, None, threads(self._num_threads), *part)
+        return _merge_topk(parts, count, k, dtype)
 
     @property
     def ids(self) -> Ids:

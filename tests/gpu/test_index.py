@@ -48,6 +48,17 @@ def test_changes(ids: np.ndarray | None, metric: str, driver: FakeDriver) -> Non
     assert_same_results(on_gpu.threshold(Q, 0.2, exclude=exclude), on_cpu.threshold(Q, 0.2, exclude=exclude))
 
 
+def test_verify(driver: FakeDriver) -> None:
+    index = CosineIndex(X, device="cuda")
+    index.verify(3)
+    X[5] *= -1  # what the index was told not to expect
+    try:
+        with pytest.raises(RuntimeError, match="the copies on the GPU of this index do not belong to its rows"):
+            index.verify(9)
+    finally:
+        X[5] *= -1
+
+
 def test_readers_keep_their_snapshot(driver: FakeDriver, fakes: SimpleNamespace) -> None:
     on_gpu, on_cpu = indexes(None)
     q = fakes.torch.Array.of(Q)
