@@ -12,7 +12,8 @@ __device__ __forceinline__ double scale_by(double x, int exponent) {
     return x * power_of_two(half) * power_of_two(exponent - half);
 }
 
-// Rows divided by their norms, eight threads a row; `out` is contiguous, or the rows themselves, and `norms` may be null.
+// Rows divided by their norms, eight threads a row; `out` is contiguous, or the rows themselves, and `norms` may be
+// null.
 template <class E, class Out>
 __device__ __forceinline__ void normalize(const Rows& rows, Out* out, Out* norms) {
     const unsigned index = (blockIdx.x * kThreads + threadIdx.x) / kLanes;

@@ -54,7 +54,7 @@ __device__ __forceinline__ void prepare_queries(const Search& search, const Rows
     const unsigned panel = query / search.panel;
     if (query < round_up(search.queries, search.panel)) {
         float* vectors = search.vectors + static_cast<unsigned long long>(panel) * columns * search.panel;
-        for (unsigned j = lane; j < columns; j += kLanes)
+        for (unsigned j = lane; search.vectors != nullptr && j < columns; j += kLanes)
             vectors[j * search.panel + query % search.panel] = real && bounded ? static_cast<float>(x[j] / norm) : 0.0f;
         if (!real && lane == 0) search.cutoffs[query] = static_cast<float>(infinity());
     }

@@ -64,6 +64,21 @@ __device__ __forceinline__ bool decide(const Search& search, unsigned query, uns
            still_wanted(search, query, *score, id_of(search, row));
 }
 
+// Scores a query's candidates, four at a time, and emits those that it may get. Bits say which, `row_of(bit)` what row
+// each is. Called by whole warps with the same candidates.
+template <class E, class RowOf>
+__device__ __forceinline__ void consider(const Search& search, unsigned query, unsigned candidates, RowOf row_of) {
+    const unsigned lane = threadIdx.x % 32;
+    while (candidates != 0) {
+        unsigned mine = candidates;
+        for (unsigned skip = lane / kLanes; skip > 0; --skip) mine &= mine - 1;
+        const unsigned row = row_of(mine != 0 ? __ffs(mine) - 1 : 0);
+        double score;
+        if (decide<E>(search, query, row, mine != 0, &score)) emit(search, query, score, row);
+        for (int taken = 0; taken < 4; ++taken) candidates &= candidates - 1;
+    }
+}
+
 template <class E, unsigned Q>
 __device__ __forceinline__ void scan(const Search& search, const Wave& wave) {
     constexpr unsigned panel_width = Q * kWarps;
@@ -147,19 +162,11 @@ __device__ __forceinline__ void scan(const Search& search, const Wave& wave) {
             if (lane == i * Q + j) found = candidates;
         }
     }
-    // Four candidates are scored together.
     for (unsigned pairs = __ballot_sync(kAllLanes, found != 0); pairs != 0; pairs &= pairs - 1) {
         const unsigned pair = __ffs(pairs) - 1;
         const unsigned query = panel * panel_width + warp * Q + pair % Q;
         unsigned candidates = __shfl_sync(kAllLanes, found, pair);
-        while (candidates != 0) {
-            unsigned mine = candidates;
-            for (unsigned skip = lane / kLanes; skip > 0; --skip) mine &= mine - 1;
-            const unsigned row = first_item + pair / Q * 32 + (mine != 0 ? __ffs(mine) - 1 : 0);
-            double score;
-            if (decide<E>(search, query, row, mine != 0, &score)) emit(search, query, score, row);
-            for (int taken = 0; taken < 4; ++taken) candidates &= candidates - 1;
-        }
+        consider<E>(search, query, candidates, [&](unsigned bit) { return first_item + pair / Q * 32 + bit; });
     }
 }
 

@@ -2,6 +2,12 @@
 // Nothing is included, so that nvcc, NVRTC and the host compiler all read this file.
 #pragma once
 
+#ifdef __CUDACC__
+#define AIGC_FAST_HOST_DEVICE __host__ __device__
+#else
+#define AIGC_FAST_HOST_DEVICE
+#endif
+
 namespace aigc_fast {
 namespace cuda {
 
@@ -24,10 +30,16 @@ constexpr unsigned kTileRows = 128;    // items of one tile of the scan
 constexpr unsigned kFewQueries = 8;    // queries of a tile of the scan for few queries
 constexpr unsigned kManyQueries = 64;  // and for many
 
-#ifdef __CUDACC__
-__host__ __device__
-#endif
-    constexpr unsigned round_up(unsigned value, unsigned multiple) {
+// The int8 scans.
+constexpr unsigned kCodeRows = 64;        // items of a block, which share a scale; a tile has two
+constexpr unsigned kCodeColumns = 64;     // rows of codes are filled up to these
+constexpr unsigned kTensorQueries = 128;  // queries of a tile of the tensor-core scan
+constexpr unsigned kTensorStages = 3;     // parts of a tile that are in shared memory or on their way there
+constexpr unsigned kTensorStride = 80;    // bytes from row to row there: eight rows of 16 bytes hit 32 banks
+constexpr unsigned kTensorResident = 4;   // so many parts of a panel of queries stay in shared memory
+constexpr unsigned kTensorPart = kTileRows * kTensorStride;
+
+AIGC_FAST_HOST_DEVICE constexpr unsigned round_up(unsigned value, unsigned multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
 
@@ -74,15 +86,15 @@ struct Search {
     Metric metric;
     int as_f64;        // scores are float64, else rounded to float32
     unsigned queries;  // of this group
-    unsigned panel;    // queries of a tile: kFewQueries or kManyQueries
+    unsigned panel;    // queries of a tile: kFewQueries or kManyQueries; kTensorQueries for codes
     Mode mode;
 
     // One entry a query.
     double* values;  // [queries][round_up(dim, kLanes)]: canonical rows, filled up with zeros
-    float* vectors;  // [panels][round_up(dim, kStepColumns)][panel]: unit vectors, filled up with zeros
+    float* vectors;  // [panels][round_up(dim, kStepColumns)][panel]: unit vectors, filled up with zeros; nullptr: codes
     QueryInfo* info;
-    float* cutoffs;     // the scan passes over what is certainly below; padded to whole panels
-    Measure* measures;  // one an item
+    float* cutoffs;          // the scan passes over what is certainly below; padded to whole panels
+    Measure* measures;       // one an item
     const long long* names;  // ids of the items; nullptr: their rows
 
     Filter filter;
@@ -118,6 +130,52 @@ struct TopKOutput {
     long long* counts;
     unsigned width;  // the caller's k, which may exceed the number of items
 };
+
+// 64 items of which item = scale * code + rest, |rest| <= residual, |scale * code| <= reach; all in units in which
+// queries have norm one. Bit i is item i's.
+struct alignas(16) CodeBlock {
+    float scale;
+    float inverse_scale;
+    float residual;
+    float reach;
+    unsigned long long coded;      // its code describes it
+    unsigned long long unbounded;  // no code does: a candidate for every query
+};
+
+// A query = scale * code + rest, |rest| <= sigma. The scan for few queries has codes of two levels, 254 * code + fine.
+struct QueryCode {
+    float scale;
+    float sigma;   // with what float32 arithmetic may add
+    float offset;  // what may be added to every estimate: subtracted from cutoffs
+};
+
+// What a scan found: an item that it cannot rule out.
+struct Hit {
+    unsigned row;
+    float estimate;  // of score / unit; NaN: unbounded
+};
+
+struct Codes {
+    unsigned width;          // bytes of a row of codes: code_width(dim)
+    signed char* items;      // [round_up(items, kTileRows)][width]
+    CodeBlock* blocks;       // [round_up(items, kTileRows) / kCodeRows]
+    signed char* queries;    // [round_up(queries, panel)][width]
+    signed char* fine;       // likewise; nullptr for the tensor-core scan
+    QueryCode* query_codes;  // [round_up(queries, panel)]
+    unsigned hit_capacity;   // top-K: so many hits of a wave a query. More are noticed, and the wave scored without
+    Hit* hits;               // [queries][hit_capacity]
+    unsigned* hit_counts;    // [queries]; settle_codes() leaves zeros
+};
+
+// What a block of threads of the tensor-core scan needs of shared memory.
+AIGC_FAST_HOST_DEVICE constexpr unsigned tensor_shared_bytes(unsigned width) {
+    return width / kCodeColumns <= kTensorResident ? (kTensorStages + width / kCodeColumns) * kTensorPart
+                                                   : 2 * kTensorStages * kTensorPart;
+}
+
+AIGC_FAST_HOST_DEVICE constexpr unsigned code_width(unsigned dim) {
+    return dim == 0 ? kCodeColumns : round_up(dim, kCodeColumns);
+}
 
 }  // namespace cuda
 }  // namespace aigc_fast

@@ -36,11 +36,11 @@ __device__ __forceinline__ void rescore_wave(const Search& search, const Wave& w
     }
 }
 
+// Puts the wave's candidates in order, of which some may have been lost, and raises the cutoff.
 template <class E>
-__device__ __forceinline__ void settle(const Search& search, const Wave& wave) {
-    const unsigned query = blockIdx.x;
+__device__ __forceinline__ void settle_query(const Search& search, const Wave& wave, unsigned query, bool lost) {
     const unsigned count = search.counts[query];
-    if (count > search.capacity)
+    if (lost || count > search.capacity)
         rescore_wave<E>(search, wave, query);
     else
         keep_best(search, query, count);
@@ -50,6 +50,11 @@ __device__ __forceinline__ void settle(const Search& search, const Wave& wave) {
     if (kept < search.k) return;
     const double last = search.scores[static_cast<unsigned long long>(query) * search.capacity + search.k - 1];
     search.cutoffs[query] = just_below(last, search.info[query].unit);
+}
+
+template <class E>
+__device__ __forceinline__ void settle(const Search& search, const Wave& wave) {
+    settle_query<E>(search, wave, blockIdx.x, false);
 }
 
 // A block a query.

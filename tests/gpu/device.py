@@ -121,16 +121,19 @@ class Device:
         flat = as_strided(x, (span,), (x.itemsize,)) if x.size else np.zeros(1, x.dtype)
         return Rows(self.upload(flat), *strides, *x.shape)
 
-    def launch(self, name: str, blocks: int, *arguments: Any, y: int = 1) -> None:
+    def launch(self, name: str, blocks: int, *arguments: Any, y: int = 1, shared: int = 0) -> None:
         if blocks * y:
             packed = [a.packed() if isinstance(a, _Structure) else a for a in arguments]
-            self.machine.launch(name, (blocks, y, 1), (THREADS, 1, 1), packed)
+            self.machine.launch(name, (blocks, y, 1), (THREADS, 1, 1), packed, shared)
+
+    def _panel(self, queries: int, mode: int) -> int:
+        return 8 if queries <= 8 else 64
 
     def _prepare(
         self, q: Array, x: Array, metric: str, mode: int, k: int, spare: int, filters: dict[str, Any]
     ) -> Search:
         count, dim = q.shape
-        panel = 8 if count <= 8 else 64
+        panel = self._panel(count, mode)
         padded = -(-count // panel) * panel
         tiles = -(-len(x) // TILE_ROWS)
         step = next(s for s in range(max(int(tiles * 0.618), 1), tiles + 2) if math.gcd(s, max(tiles, 1)) == 1)
@@ -144,8 +147,11 @@ class Device:
             kept=self.empty(count * 4), counts=self.empty(count * 4), **filters,
         )  # fmt: skip
         self.prepare_queries(search, q)
-        self.launch(f"measure_items_{NAMES[x.dtype.name]}", -(-len(x) // 8), search)
+        self._describe_items(search, x)
         return search
+
+    def _describe_items(self, search: Search, x: Array) -> None:
+        self.launch(f"measure_items_{NAMES[x.dtype.name]}", -(-len(x) // 8), search)
 
     def prepare_queries(self, search: Search, q: Array) -> None:
         padded = -(-search.queries // search.panel) * search.panel
@@ -155,6 +161,11 @@ class Device:
         kind = "few" if search.panel == 8 else "many"
         blocks = (wave.end - wave.begin) * -(-search.queries // search.panel)
         self.launch(f"scan_{kind}_{NAMES[x.dtype.name]}", blocks, search, wave)
+
+    def _settle(self, search: Search, x: Array, wave: Wave) -> None:
+        counts = self.download(search.counts, search.queries, np.uint32)
+        self.overflows += int((counts > search.capacity).sum())
+        self.launch(f"settle_{NAMES[x.dtype.name]}", search.queries, search, wave)
 
     def filters(
         self, exclude: Any = None, allow: Any = None, allowed: Any = None, thresholds: Any = None, after: Any = None
@@ -180,9 +191,7 @@ class Device:
         while best and begin < search.tiles:
             wave = Wave(begin, min(end, search.tiles))
             self._scan(search, x, wave)
-            counts = self.download(search.counts, len(q), np.uint32)
-            self.overflows += int((counts > search.capacity).sum())
-            self.launch(f"settle_{NAMES[x.dtype.name]}", len(q), search, wave)
+            self._settle(search, x, wave)
             begin, end = end, end * growth
         dtype = np.float64 if search.as_f64 else np.float32
         output = TopKOutput(

@@ -26,7 +26,7 @@ MUTATIONS = {
     "tail off by one": ("scan.cuh", "item < search.items.rows && column", "item <= search.items.rows && column",
                         "bounds"),
     "columns off by one": ("scan.cuh", "column < search.items.dim", "column <= search.items.dim", "bounds"),
-    "wrong row": ("scan.cuh", "pair / Q * 32", "pair % Q * 32", None),
+    "wrong row": ("scan.cuh", "pair / Q * 32 + bit", "pair % Q * 32 + bit", None),
     "wrong query": ("scan.cuh", "warp * Q + pair % Q", "warp * Q + pair / Q", None),
     "wrong lanes": ("canonical.cuh", "sum, 4)", "sum, 2)", None),
     "count read late": ("settle.cuh", "        __syncthreads();  // all have read the count\n", "", "race"),
@@ -48,16 +48,21 @@ def search(code: str | None, seed: int) -> TopK:
     return device.topk(Q, X, 7, spare=128)
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS)
-def test_mutation(mutation: str, tmp_path: Path) -> None:
-    file, right, wrong, fault = MUTATIONS[mutation]
-    sources = shutil.copytree(SOURCES, tmp_path / "kernels")
+def mutant(folder: Path, file: str, right: str, wrong: str) -> str:
+    """Compile the kernels of one type with a line changed."""
+    sources = shutil.copytree(SOURCES, folder / "kernels")
     source = (sources / file).read_text()
     assert source.count(right) == 1
     (sources / file).write_text(source.replace(right, wrong))
     one_type = re.sub(r"^AIGC_FAST_KERNELS\((?!f32).*\n", "", (sources / "kernels.cu").read_text(), flags=re.MULTILINE)
     (sources / "kernels.cu").write_text(one_type)
-    code = compile_ptx(sources)
+    return compile_ptx(sources)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_mutation(mutation: str, tmp_path: Path) -> None:
+    file, right, wrong, fault = MUTATIONS[mutation]
+    code = mutant(tmp_path, file, right, wrong)
     with pytest.raises((Fault, AssertionError), match=fault):  # noqa: PT012  (one order of warps may hide a race)
         for seed in range(4):
             assert_same_results(search(code, seed), cosine_topk(Q, X, 7))

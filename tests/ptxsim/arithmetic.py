@@ -127,11 +127,26 @@ def logic3(a: Array, b: Array, c: Array, table: int) -> Array:
 
 def to_integer(x: Array, dtype: Any) -> Array:
     """Convert rounded floats, clamped to the type's range; NaN becomes 0."""
+    if np.dtype(dtype).itemsize < 8:  # float64 has the type's ends
+        info = np.iinfo(dtype)
+        return np.where(np.isnan(x), 0, np.clip(x.astype(np.float64), info.min, info.max)).astype(dtype)
     info = np.iinfo(dtype)
     values = [
         0 if v != v else int(min(max(v, float(info.min)), float(info.max))) for v in x.astype(np.float64).tolist()
     ]
     return np.array([min(max(v, info.min), info.max) for v in values]).astype(dtype)
+
+
+def round_up_f32(x: Array) -> Array:
+    """Convert to the smallest float32 that is not below."""
+    nearest = x.astype(np.float32)
+    return np.where(nearest < x, np.nextafter(nearest, np.float32(np.inf)), nearest)
+
+
+def dot_bytes(a: Array, b: Array, c: Array, left: Any, right: Any) -> Array:
+    """dp4a: c plus the products of four bytes each."""
+    a, b = (x.view(kind).reshape(32, 4).astype(np.int64) for x, kind in ((a, left), (b, right)))
+    return (c + (a * b).sum(1)).astype(c.dtype)
 
 
 _GROUP, _IN_GROUP = np.arange(32) // 4, np.arange(32) % 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import struct
 from collections import deque
@@ -35,6 +36,9 @@ class Program:
             array.flags.writeable = False
         self.registers = [zeros[dtype] for dtype in translator.storage]
         self.converges = [bool(block) and block[0].converges for block in self.kernel.blocks]
+
+
+_program = functools.lru_cache(256)(Program)  # machines are many, and modules few
 
 
 class Warp:
@@ -229,14 +233,11 @@ class Machine:
         self.heap = Heap(memory, self.clock)
         self.random = random.Random(seed)
         self.steps = 0  # basic blocks executed
-        self._programs: dict[str, Program] = {}
         self._arguments = b""
         self._cached: dict[tuple[int, Any, int], Array] = {}
 
     def program(self, name: str) -> Program:
-        if name not in self._programs:
-            self._programs[name] = Program(self.ptx, name)
-        return self._programs[name]
+        return _program(self.ptx, name)
 
     def launch(
         self, name: str, grid: Sequence[int], threads: Sequence[int], arguments: Sequence[Any], shared: int = 0

@@ -84,9 +84,12 @@ def parse(ptx: str, name: str) -> Kernel:
         _place(kernel.parameters, declaration)
     begin = ptx.index("{", match.end())
     body = ptx[begin + 1 : _closing(ptx, begin)]
-    # Variables of the module come before its kernels; those of other kernels take room and do no harm.
-    for declaration in re.findall(r"^\s*(?:\.extern\s+)?\.shared\s+([^;]+);", ptx[: match.start()] + body, re.M):
-        _place(kernel.shared, declaration)
+    # Variables of the module come before its kernels; those that this one names are its own.
+    declarations = re.findall(r"^\s*(?:\.extern\s+)?\.shared\s+([^;]+);", ptx[: match.start()] + body, re.M)
+    words = set(re.findall(r"[\w$]+", body))
+    for declaration in sorted(declarations, key=lambda d: d.endswith("[]")):  # of unknown length: last
+        if words & set(re.findall(r"[\w$]+(?=\[|$)", declaration)):
+            _place(kernel.shared, declaration)
     for storage, prefix in re.findall(r"\.reg\s+\.(\w+)\s+(%\w+)<\d+>", body):
         kernel.registers[prefix] = storage
     _read_blocks(kernel, body)

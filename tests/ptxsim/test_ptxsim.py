@@ -8,7 +8,17 @@ import pytest
 from kernels.fma import fma_scalar
 
 from . import Fault, Machine, UnsupportedError
-from .arithmetic import divide, fma_f32, fma_f64, mma_s8, permute_bytes, shift_right
+from .arithmetic import (
+    divide,
+    dot_bytes,
+    fma_f32,
+    fma_f64,
+    mma_s8,
+    permute_bytes,
+    round_up_f32,
+    shift_right,
+    to_integer,
+)
 
 HEAD = """
 .visible .entry k(.param .u64 k_param_0) {
@@ -114,6 +124,41 @@ def test_integers() -> None:
     assert set(shift_right(a, np.full(32, 40, np.uint32)).tolist()) == {-1}
     x, y = np.full(32, 0x33221100, np.uint32), np.full(32, 0x77665544, np.uint32)
     assert set(permute_bytes(x, y, np.full(32, 0x7410, np.uint32)).tolist()) == {0x77441100}
+
+
+def test_byte_dot_products() -> None:
+    rng = np.random.default_rng(2)
+    a, b = rng.integers(-128, 128, (2, 32, 4), np.int8)
+    c = rng.integers(-1000, 1000, 32).astype(np.int32)
+    expected = (a.astype(int) * b.astype(int)).sum(1) + c
+    flat = [x.copy().view(np.uint32)[:, 0] for x in (a, b)]
+    assert dot_bytes(*flat, c, np.int8, np.int8).tolist() == expected.tolist()
+
+
+def test_conversions() -> None:
+    x = np.array([1.5, -1.5, np.nan, 1e300, -1e300, 2.0**31 - 0.5])
+    assert to_integer(np.trunc(x), np.int32).tolist() == [1, -1, 0, 2**31 - 1, -(2**31), 2**31 - 1]
+    assert to_integer(np.trunc(x), np.int64).tolist() == [1, -1, 0, 2**63 - 1, -(2**63), 2**31 - 1]
+    up = round_up_f32(np.array([1.0, 1 + 2.0**-40, -1 - 2.0**-40, 2.0**-200]))
+    assert up.tolist() == [1.0, 1 + 2.0**-23, -1.0, 2.0**-149]
+
+
+COPY = """
+    cp.async.ca.shared.global [%r4], [%rd3], 4;
+    cp.async.commit_group;
+    {}
+    ld.shared.u32 %r5, [%r4];
+    st.global.u32 [%rd3], %r5;
+"""
+
+
+def test_a_copy_arrives_with_its_group() -> None:
+    run("st.global.u32 [%rd3], %r1;" + COPY.format("cp.async.wait_group 0;"))
+    empty = "cp.async.commit_group;"
+    run("st.global.u32 [%rd3], %r1;" + COPY.format(empty + "cp.async.wait_group 1;"))
+    for too_few in ("cp.async.wait_group 1;", empty + "cp.async.wait_group 2;"):
+        with pytest.raises(Fault, match="before its copy was waited for"):
+            run("st.global.u32 [%rd3], %r1;" + COPY.format(too_few))
 
 
 def test_tensor_core_product() -> None:

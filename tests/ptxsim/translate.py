@@ -251,6 +251,9 @@ class Translator:
             return one(f"np.where({v(3, np.bool_)}, {v(1)}, {v(2)})")
         if name == "lop3":
             return one(f"logic3({v(1)}, {v(2)}, {v(3)}, {int(operands[4], 0)})")
+        if name == "dp4a":
+            kinds = ", ".join(f"np.{_KINDS[part[0]]}8" for part in parts[1:])
+            return one(f"dot_bytes({v(1, np.uint32)}, {v(2, np.uint32)}, {v(3)}, {kinds})")
         if name == "bfi":
             return one(f"insert_field({v(1)}, {v(2)}, {v(3, np.uint32)}, {v(4, np.uint32)})")
         if name == "prmt":
@@ -335,6 +338,8 @@ class Translator:
             rounding = {"rzi": "np.trunc", "rni": "np.rint", "rmi": "np.floor", "rpi": "np.ceil"}
             rounded = next(f"{rounding[part]}({value})" for part in parts if part in rounding)
             return [(operands[0], f"to_integer({rounded}, np.{target.name})", target)]
+        if "rp" in parts and target == np.float32 and source == np.float64:
+            return [(operands[0], f"round_up_f32({value})", target)]
         if "sat" in parts or any(part in ("rz", "rm", "rp") for part in parts):
             raise UnsupportedError(".".join(parts))
         return [(operands[0], f"{value}.astype(np.{target.name})", target)]
