@@ -12,12 +12,14 @@ constexpr double kScorePerElement = 0.06;
 constexpr double kMeasurePerElement = 0.09;  // the norm of a float32 row
 constexpr double kReadPerByte = 0.05;        // from memory, shared by all queries
 constexpr double kScanPerCall = 2000.0;      // panels, candidate buffers
-constexpr double kF32Survivors = 2.0;        // candidates a query, as multiples of k
-constexpr double kInt8Survivors = 6.0;
+constexpr double kF32Survivors = 3.0;        // candidates a query, as multiples of k
+constexpr double kInt8Survivors = 9.0;
 constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
 
 constexpr std::size_t kFirstStride = 64;
 constexpr std::size_t kFirstWaveRows = 512;  // at least
+constexpr std::size_t kFirstWaveRowsOfFew = 4096;
+constexpr std::size_t kFewResults = 32;
 constexpr std::size_t kFewestRows = 192;     // of a block: whole tiles of every scan
 
 // Blocks that leave room for the queries in a second-level cache.
@@ -75,11 +77,13 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const std::size_t element_bytes = plan.way == Way::int8 ? 1 : sizeof(float);
     const std::size_t rows = kBlockBytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
     plan.block_rows = std::clamp<std::size_t>(rows / granule, 1, 8192 / granule) * granule;
-    // Waves pay where hits are what a scan spends its time on: several queries, and many more items than results.
+    // Waves pay where hits are what a scan spends its time on: several queries or results, and many more items than
+    // results. Threads meet after each wave, which a few queries are to outweigh by more rows.
     plan.first_stride = 1;
-    if (queries.rows > kFewQueries && options.expected_hits > 0)
-        while (plan.first_stride < kFirstStride &&
-               items.rows >= kWaveGrowth * plan.first_stride * std::max(kFirstWaveRows, options.expected_hits / 2))
+    const bool few = queries.rows <= kFewQueries;
+    const std::size_t least_rows = std::max(few ? kFirstWaveRowsOfFew : kFirstWaveRows, options.expected_hits / 2);
+    if (options.expected_hits > (few ? kFewResults : 0))
+        while (plan.first_stride < kFirstStride && items.rows >= kWaveGrowth * plan.first_stride * least_rows)
             plan.first_stride *= kWaveGrowth;
     // Small blocks where the first wave would have less than one.
     const std::size_t rows_of_first = items.rows / plan.first_stride / granule * granule;
