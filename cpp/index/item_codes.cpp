@@ -65,7 +65,7 @@ RowKind RowEncoder::load(std::size_t row, float* out) {
         const float* x = out;
         if (rows_.in_place_f32()) {
             x = rows_.in_place<float>(row);
-            prefetch(row + std::max<std::size_t>(kPrefetchBytes / (dim * sizeof(float)), 1));
+            prefetch(row + kPrefetchBytes / (dim * sizeof(float) + 1) + 1);
         } else {
             rows_.copy_f32(row, out);
         }

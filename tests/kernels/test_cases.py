@@ -1,7 +1,7 @@
 """The cases that users of similar libraries reported, by number, as input and right answer.
 
-Case 15 (ids that are removed) belongs to the index, 17 (CUDA streams) to the GPU; 18 is in test_threads.py, 19 in
-test_memory.py.
+Case 15 (ids that are removed) belongs to the index, a part of 16 (arrays on a GPU) and 17 (CUDA streams) to tests/gpu;
+18 is in test_threads.py, 19 in test_memory.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aigc_fast import TopK, cosine_similarity, cosine_threshold, cosine_topk
 from . import reference
 from .checks import assert_same_results, id_lists
 from .inputs import METRICS
-from .test_arrays import DLPackOnly, OnGPU
+from .test_arrays import DLPackOnly
 from .ways import ISAS, Way, all_ways, taking
 
 X = np.array([[1, 0], [0, 1], [1, 1], [0, 0], [2, 0]], np.float32)
@@ -227,12 +227,6 @@ def test_case_16_arrays_of_other_libraries() -> None:
     with pytest.raises(TypeError, match=r"items.*np\.stack"):
         cosine_topk(Q, column, 3)
     assert cosine_topk(Q, np.stack(column), 3).ids.tolist() == expected
-
-
-@once
-def test_case_16_an_array_on_a_gpu() -> None:
-    with pytest.raises(TypeError, match=r"items is a OnGPU on a GPU; .* copy it"):
-        cosine_topk(Q, OnGPU(), 3)
 
 
 def slowdown(call: Callable[[], Any], against: Callable[[], Any]) -> float:
