@@ -13,8 +13,10 @@ import pytest
 
 import aigc_fast
 from benchmarks import (
+    cold_start,
     datasets,
     exact,
+    gan_training,
     gpu,
     hard_data,
     isas,
@@ -215,6 +217,14 @@ def test_prdc_agrees_with_the_package(monkeypatch, capsys):
     pytest.importorskip("prdc", reason="the package prdc is not installed")
     run(prdc, monkeypatch, "--check", "--rounds", 1)
     assert "2,000 x 2,000 x 64: aigc_fast" in capsys.readouterr().out
+
+
+def test_cold_start_and_training_of_the_gan(monkeypatch, capsys):
+    run(cold_start, monkeypatch, "--check")
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert len(rows) == 2 + 3 + len(cold_start.ARMS)
+    run(gan_training, monkeypatch, "--check", "--rounds", 1)
+    assert "| plain loop |" in capsys.readouterr().out
 
 
 def test_gpu_benchmark_on_the_cpu(monkeypatch, tmp_path, capsys):

@@ -142,6 +142,29 @@ def ablate(
 
 
 @app.command()
+def pictures(
+    output: Annotated[Path, typer.Option(help="Folder for the drawing; a report written there shows it.")] = Path(
+        "aigc-fast-report"
+    ),
+    folder: Annotated[Path | None, typer.Option(help="Folder of Fashion-MNIST; Debian's without it.")] = None,
+    items: Annotated[int, typer.Option(min=200, help="Images in the catalogue.")] = 6000,
+    users: Annotated[int, typer.Option(min=20, help="Made-up users.")] = 1000,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of the training.")] = 6,
+    seed: Seed = 0,
+) -> None:
+    """Generate pictures of clothes for made-up users with tastes, and find the nearest real items (Fashion-MNIST)."""
+    _prepare()
+    from aigc_fast.data.images import FASHION_MNIST_FOLDER, load_fashion_mnist
+    from aigc_fast.demo.pictures import PICTURES_NAME, make_pictures, write_pictures
+
+    images = load_fashion_mnist(folder=folder or FASHION_MNIST_FOLDER)
+    made = make_pictures(images, n_items=items, n_users=users, epochs=epochs, seed=seed, progress=_interactive())
+    for name, value in write_pictures(output, made).items():
+        typer.echo(f"{name + ':':<24}{value:.4f}")
+    _say(f"Drawing: {output / PICTURES_NAME}")
+
+
+@app.command()
 def info() -> None:
     """Print version, instruction set, threads, versions and GPU."""
     from aigc_fast.environment import environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from aigc_fast.demo import plots
 from aigc_fast.demo.ablation import ABLATION_NAME, Ablation, read_ablation
 from aigc_fast.demo.ablation_table import QUALITY, cells, columns, quality_rows
 from aigc_fast.demo.comparison import CUTOFFS, DECISIVE_METRIC
+from aigc_fast.demo.pictures import PICTURES_NAME
 from aigc_fast.demo.results import (
     GENERATIVE,
     LISTS_NAME,
@@ -48,13 +50,18 @@ class Table:
 
 
 def write_report(path: Path, result: DemoResult) -> None:
-    """Write the report, whole or not at all; the figures of an ablation in the same folder become a part of it."""
-    ablation = path.with_name(ABLATION_NAME)
-    write_text(path, render(result, read_ablation(ablation) if ablation.exists() else None))
+    """Write the report, whole or not at all; an ablation and pictures in the same folder become parts of it."""
+    ablation, pictures = path.with_name(ABLATION_NAME), path.with_name(PICTURES_NAME)
+    page = render(
+        result,
+        read_ablation(ablation) if ablation.exists() else None,
+        pictures.read_bytes() if pictures.exists() else None,
+    )
+    write_text(path, page)
 
 
-def render(result: DemoResult, ablation: Ablation | None = None) -> str:
-    """Return the report as HTML. It refers to nothing outside itself."""
+def render(result: DemoResult, ablation: Ablation | None = None, pictures: bytes | None = None) -> str:
+    """Return the report as HTML, with the PNG of generated pictures. It refers to nothing outside itself."""
     environment = Environment(
         loader=PackageLoader("aigc_fast.demo"),
         autoescape=select_autoescape(["html", "j2"]),
@@ -72,6 +79,7 @@ def render(result: DemoResult, ablation: Ablation | None = None) -> str:
         cost=cost_table(result),
         candidates=candidate_table(result),
         generated=generated_table(result),
+        pictures=None if pictures is None else base64.b64encode(pictures).decode(),
         ablation=[] if ablation is None else ablation_tables(ablation),
         decisive=DECISIVE_METRIC,
         figures={name: Markup(svg) for name, svg in figures(result).items()},

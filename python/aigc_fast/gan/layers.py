@@ -11,7 +11,7 @@ from torch.nn.utils import skip_init
 from torch.nn.utils.parametrizations import spectral_norm
 
 LEAK = 0.2  # negative slope of every LeakyReLU; the initial weights are scaled for it
-CHANNELS = (32, 64)  # of the convolutions, at half and at a quarter of the size of the image
+CHANNELS = (16, 32)  # of the convolutions, at half and at a quarter of the size of the image
 STRIDE = 2
 
 ImageShape = tuple[int, int]
@@ -74,7 +74,7 @@ def image_decoder(inputs: int, shape: ImageShape) -> nn.Sequential:
         _convolution(nn.ConvTranspose2d, quarter, half),
         nn.LeakyReLU(LEAK),
         _convolution(nn.ConvTranspose2d, half, 1),
-        nn.Sigmoid(),
+        nn.Softplus(),
         nn.Flatten(),
     )
 

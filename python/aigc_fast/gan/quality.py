@@ -10,7 +10,9 @@ are signs of collapse.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from aigc_fast import cosine_topk
 from aigc_fast.gan.manifolds import prdc
@@ -45,8 +47,8 @@ def effective_rank(rows: Array) -> float:
 
     Roy and Vetterli, "The effective rank", EUSIPCO 2007. O(n d**2 + d**3).
     """
-    wide = np.asarray(rows, dtype=np.float64)
-    squares = np.linalg.eigvalsh(wide.T @ wide)
+    wide = _wide(rows)
+    squares = torch.linalg.eigvalsh(wide.T @ wide).numpy()
     singular = np.sqrt(squares.clip(min=0))
     shares = singular[singular > 0] / singular.sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))
@@ -86,20 +88,14 @@ def frechet_distance(real: Array, generated: Array) -> float:
     the FID of Heusel et al., NeurIPS 2017, on the vectors as they are. O(n d**2 + d**3) for sets (n, d), (m, d), n, m
     > 1.
     """
-    means, covariances = zip(
-        *(
-            (rows.mean(axis=0, dtype=np.float64), np.cov(rows, rowvar=False, dtype=np.float64))
-            for rows in (real, generated)
-        ),
-        strict=True,
-    )
-    first, second = (np.atleast_2d(covariance) for covariance in covariances)
+    one, other = _wide(real), _wide(generated)
+    first, second = (rows.T.cov().reshape(rows.shape[1], -1) for rows in (one, other))
     # C C' has the eigenvalues of the symmetric R C' R with R = C**0.5, of which the trace needs the roots.
-    values, vectors = np.linalg.eigh(first)
-    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    cross = np.sqrt(np.linalg.eigvalsh(root @ second @ root).clip(min=0)).sum()
-    shift = np.square(means[0] - means[1]).sum()
-    return float(shift + np.trace(first) + np.trace(second) - 2 * cross)
+    values, vectors = torch.linalg.eigh(first)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ second @ root).clamp(min=0).sqrt().sum()
+    shift = (one.mean(dim=0) - other.mean(dim=0)).square().sum()
+    return float(shift + first.trace() + second.trace() - 2 * cross)
 
 
 def squared_mmd(real: Array, generated: Array) -> float:
@@ -151,7 +147,12 @@ def measure(real: Array, generated: Array) -> dict[str, float]:
 
 def _squared_distances(a: Array, b: Array) -> NDArray[np.float64]:
     """Squared distances of unit rows; those of a set within itself have an exact zero where row meets row."""
-    distances: NDArray[np.float64] = (2 - 2 * (a.astype(np.float64) @ b.astype(np.float64).T)).clip(min=0)
+    distances: NDArray[np.float64] = (2 - 2 * (_wide(a) @ _wide(b).T)).clamp(min=0).numpy()
     if a is b:
         np.fill_diagonal(distances, 0)
     return distances
+
+
+def _wide(rows: Array) -> Tensor:
+    """Rows in float64, for linear algebra by PyTorch: its threads are those that training chose, NumPy's are all."""
+    return torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float64))
