@@ -1,6 +1,8 @@
-// One query against all rows of an inverted index, exactly.
+// A group of queries against all rows of an inverted index, exactly: block by block, so that a block's lists and dense
+// columns come from memory once for all queries of the group.
 //
-// The sums of a block of rows are gathered column by column; then one of two ways finds the results among them:
+// The sums of a query and a block of rows are gathered column by column; then one of two ways finds the results among
+// them:
 // - touched: the rows that share a column with the query were noted, and each is scored. Right for any input.
 // - scan: vector code looks for the sums that can reach a cutoff. It sees positive scores only; where a query ends with
 //   fewer than k of them and others could count, it is searched again the first way.
@@ -75,7 +77,7 @@ struct SparseSearch {
     }
 };
 
-// The scratch memory of one thread, and its way through one query.
+// The scratch memory of one thread, and its way through a group of queries.
 template <class Posting>
 class QuerySearch {
   public:
@@ -90,14 +92,14 @@ class QuerySearch {
         std::fill_n(overlaps_.data(), overlaps_.size(), 0u);
     }
 
-    std::vector<Scored> operator()(std::size_t query) {
-        load(query);
-        if (k_ == 0 || terms_.empty()) return {};
-        if (worth_scanning()) {
-            std::vector<Scored> results = scan();
-            if (nothing_missed(results)) return results;
-        }
-        return collect_touched();
+    // Calls give(results) for each of the queries first to last, in order.
+    template <class Give>
+    void operator()(std::size_t first, std::size_t last, Give give) {
+        while (group_.size() < last - first) group_.emplace_back();
+        for (std::size_t i = 0; first + i < last; ++i) begin(group_[i], first + i);
+        for (std::size_t block = 0; block < search_.index.blocks(); ++block)
+            for (std::size_t i = 0; first + i < last; ++i) search_block(group_[i], block);
+        for (std::size_t i = 0; first + i < last; ++i) give(finish(group_[i]));
     }
 
   private:
@@ -116,38 +118,89 @@ class QuerySearch {
         Factor factor;
     };
 
-    void load(std::size_t query) {
-        query_ = query;
-        search_.queries.read(query, row_);
-        norm_ = search_.queries.norm(query);
-        threshold_ = search_.options.thresholds == nullptr ? -std::numeric_limits<double>::infinity()
-                                                           : search_.options.thresholds[query];
-        terms_.clear();
-        work_ = 0;
+    struct Query {
+        std::size_t id = 0;
+        double norm = 0.0;
+        double threshold = 0.0;
+        double cutoff = 0.0;         // a score that k rows reach, or the threshold
+        double estimate_unit = 0.0;  // an estimate is sum * scale: the score times this
+        bool scans = false;
+        std::vector<Term> terms;           // of the columns that are added as lists
+        std::vector<std::uint32_t> slots;  // the dense ones
+        std::vector<std::int32_t> factors;
+        BestK best{0};
+    };
+
+    void begin(Query& query, std::size_t id) {
+        query.id = id;
+        query.norm = search_.queries.norm(id);
+        query.threshold = search_.options.thresholds == nullptr ? -std::numeric_limits<double>::infinity()
+                                                                : search_.options.thresholds[id];
+        query.cutoff = query.threshold;
+        query.best = BestK(k_);
+        query.estimate_unit =
+            search_.options.shrink == 0.0 ? query.norm / (search_.query_unit * search_.item_unit) : 1.0;
+        search_.queries.read(id, row_);
+        query.scans = worth_scanning(query);
+        split_terms(query, query.scans ? search_.dense : nullptr);
+    }
+
+    void split_terms(Query& query, const DenseColumns* dense) {
+        query.terms.clear();
+        query.slots.clear();
+        query.factors.clear();
+        if (k_ == 0) return;
         const double inverse = 1.0 / search_.query_unit;
         for (std::size_t i = 0; i < row_.size(); ++i) {
             const std::uint32_t column = row_.columns[i];
             if (search_.column_counts[column] == 0) continue;
-            work_ += search_.column_counts[column];
-            terms_.push_back({column, static_cast<Factor>(row_.values[i] * inverse)});
+            const auto factor = static_cast<Factor>(row_.values[i] * inverse);
+            if constexpr (std::is_same_v<Posting, IntegerPosting>) {
+                if (dense != nullptr && dense->slot(column) != DenseColumns::kNone) {
+                    query.slots.push_back(dense->slot(column));
+                    query.factors.push_back(factor);
+                    continue;
+                }
+            }
+            query.terms.push_back({column, factor});
         }
-        // An estimate is sum * scale: the score itself with shrinkage, else the score times |query| / unit.
-        estimate_unit_ = search_.options.shrink == 0.0 ? norm_ / (search_.query_unit * search_.item_unit) : 1.0;
     }
 
-    bool worth_scanning() const {
-        return search_.options.min_overlap == 1 && estimate_unit_ > kLeastEstimate &&
-               estimate_unit_ < 1.0 / kLeastEstimate &&
-               static_cast<double>(work_) >= search_.scan_share * static_cast<double>(search_.index.rows());
+    bool worth_scanning(const Query& query) const {
+        if (search_.options.min_overlap > 1 || !(query.estimate_unit > kLeastEstimate) ||
+            !(query.estimate_unit < 1.0 / kLeastEstimate))
+            return false;
+        std::size_t additions = 0;
+        for (const std::uint32_t column : row_.columns) additions += search_.column_counts[column];
+        return static_cast<double>(additions) >= search_.scan_share * static_cast<double>(search_.index.rows());
+    }
+
+    void search_block(Query& query, std::size_t block) {
+        if (query.terms.empty() && query.slots.empty()) return;
+        if (query.scans)
+            scan_block(query, block);
+        else
+            touch_block(query, block);
+    }
+
+    std::vector<Scored> finish(Query& query) {
+        if (k_ == 0) return {};
+        std::vector<Scored> results = query.best.sorted();
+        if (!query.scans || nothing_missed(query, results)) return results;
+        search_.queries.read(query.id, row_);
+        split_terms(query, nullptr);
+        query.best = BestK(k_);
+        for (std::size_t block = 0; block < search_.index.blocks(); ++block) touch_block(query, block);
+        return query.best.sorted();
     }
 
     // True if no row that the scan could not see belongs to the results.
-    bool nothing_missed(const std::vector<Scored>& results) const {
-        if (threshold_ * estimate_unit_ > kLeastEstimate) return true;
-        if (results.size() == k_ && results.back().score * estimate_unit_ > kLeastEstimate) return true;
+    bool nothing_missed(const Query& query, const std::vector<Scored>& results) const {
+        if (query.threshold * query.estimate_unit > kLeastEstimate) return true;
+        if (results.size() == k_ && results.back().score * query.estimate_unit > kLeastEstimate) return true;
         const double least_dot = search_.queries.smallest_value() * search_.items.smallest_value();
         if (!(search_.queries.smallest_value() > 0.0 && search_.items.smallest_value() > 0.0)) return false;
-        return least_dot / (norm_ * search_.items.largest_norm() + search_.options.shrink) * estimate_unit_ >
+        return least_dot / (query.norm * search_.items.largest_norm() + search_.options.shrink) * query.estimate_unit >
                kLeastEstimate;
     }
 
@@ -156,82 +209,64 @@ class QuerySearch {
     }
 
     // Lists are short and lie anywhere in memory: the next one is on its way while one is added.
-    void prefetch(std::size_t block, std::size_t term) const {
+    void prefetch(const Query& query, std::size_t block, std::size_t term) const {
         constexpr std::ptrdiff_t kMostBytes = 2048;
-        const auto list = search_.index.list(block, terms_[term].column);
+        if (term >= query.terms.size()) return;
+        const auto list = search_.index.list(block, query.terms[term].column);
         const auto* begin = reinterpret_cast<const char*>(list.begin);
         const std::ptrdiff_t bytes = std::min(reinterpret_cast<const char*>(list.end) - begin, kMostBytes);
         for (std::ptrdiff_t at = 0; at < bytes; at += static_cast<std::ptrdiff_t>(kCacheLine))
             __builtin_prefetch(begin + at);
     }
 
-    std::vector<Scored> scan() {
-        BestK best(k_);
-        cutoff_ = threshold_;
-        std::vector<Term> terms;  // those of columns that are not kept dense
-        slots_.clear();
-        factors_.clear();
-        if constexpr (std::is_same_v<Posting, IntegerPosting>) {
-            if (search_.dense != nullptr) {
-                terms.swap(terms_);
-                for (const Term& term : terms) {
-                    const std::uint32_t slot = search_.dense->slot(term.column);
-                    if (slot == DenseColumns::kNone) {
-                        terms_.push_back(term);
-                    } else {
-                        slots_.push_back(slot);
-                        factors_.push_back(term.factor);
-                    }
-                }
-            }
-        }
-        for (std::size_t block = 0; block < search_.index.blocks(); ++block) scan_block(block, best);
-        if (!terms.empty()) terms_.swap(terms);
-        return best.sorted();
-    }
-
-    void scan_block(std::size_t block, BestK& best) {
+    void scan_block(Query& query, std::size_t block) {
         const std::size_t begin = block * search_.index.block_rows();
         const std::size_t rows = std::min(search_.index.block_rows(), search_.index.rows() - begin);
-        for (std::size_t t = 0; t < terms_.size(); ++t) {
-            if (t + 1 < terms_.size()) prefetch(block, t + 1);
-            add_list(search_.index.list(block, terms_[t].column), terms_[t].factor);
+        for (std::size_t t = 0; t < query.terms.size(); ++t) {
+            prefetch(query, block, t + 1);
+            add_list(search_.index.list(block, query.terms[t].column), query.terms[t].factor);
         }
         if constexpr (std::is_same_v<Posting, IntegerPosting>)
-            if (!slots_.empty())
+            if (!query.slots.empty())
                 for (std::size_t tile = 0; tile * kColumnTile < rows; ++tile)
-                    search_.kernels.add_columns(search_.dense->tile(block, tile), slots_.data(), factors_.data(),
-                                                slots_.size(), sums_.data() + tile * kColumnTile);
-        if (search_.options.exclude_self && query_ >= begin && query_ < begin + rows) sums_[query_ - begin] = 0;
-        const float* scale = block_scale(begin, rows);
-        raise_cutoff(scale, rows);
+                    search_.kernels.add_columns(search_.dense->tile(block, tile), query.slots.data(),
+                                                query.factors.data(), query.slots.size(),
+                                                sums_.data() + tile * kColumnTile);
+        if (search_.options.exclude_self && query.id >= begin && query.id < begin + rows) sums_[query.id - begin] = 0;
+        const float* scale = block_scale(query, begin, rows);
+        raise_cutoff(query, scale, rows);
         // Not below the smallest estimate of a positive score, or every row would be a hit.
-        const auto least = static_cast<float>(std::max(cutoff_ * (1.0 - kMargin) * estimate_unit_, 0x1p-126));
+        const auto least = static_cast<float>(std::max(query.cutoff * (1.0 - kMargin) * query.estimate_unit, 0x1p-126));
         for (std::size_t at = 0; at < rows; at += kSegment) {
             const std::size_t segment = std::min(kSegment, rows - at);
             const std::size_t hits = find_hits(sums_.data() + at, scale + at, segment, least);
             for (std::size_t i = 0; i < hits; ++i) {
                 const std::size_t row = at + touched_[i];
-                if (sums_[row] > 0) consider(begin + row, sums_[row], best);
+                if (sums_[row] > 0) consider(query, begin + row, sums_[row]);
             }
         }
         std::fill_n(sums_.data(), (rows + kColumnTile - 1) / kColumnTile * kColumnTile, Sum{0});
     }
 
-    const float* block_scale(std::size_t begin, std::size_t rows) {
+    const float* block_scale(const Query& query, std::size_t begin, std::size_t rows) {
         if (search_.options.shrink == 0.0) return search_.inverse_norms.data() + begin;
         const double unit = search_.query_unit * search_.item_unit;
         for (std::size_t row = 0; row < rows; ++row)
             scale_[row] =
                 search_.items.norm(begin + row) == 0.0
                     ? 0.0f
-                    : search_.scale_of(unit, norm_ * search_.items.norm(begin + row) + search_.options.shrink);
+                    : search_.scale_of(unit, query.norm * search_.items.norm(begin + row) + search_.options.shrink);
         return scale_.data();
     }
 
-    // The rows are dealt to groups, and the k-th largest of the groups' best scores is a cutoff: k rows reach it. With
-    // 2.5 k groups about 1.3 k rows do.
-    void raise_cutoff(const float* scale, std::size_t rows) {
+    // Once k rows are found, the last of them is the cutoff. Before, the rows are dealt to groups, and the k-th largest
+    // of the groups' best scores is one: k rows reach it. With 2.5 k groups about 1.3 k rows do.
+    void raise_cutoff(Query& query, const float* scale, std::size_t rows) {
+        const double found = query.best.cutoff();
+        if (found > -std::numeric_limits<double>::infinity()) {
+            query.cutoff = std::max(query.cutoff, found);
+            return;
+        }
         const std::size_t count = (5 * k_ / 2 + kPeakStep) / kPeakStep * kPeakStep;
         if (count > kMostPeaks || count > rows) return;
         float peaks[kMostPeaks];
@@ -243,7 +278,7 @@ class QuerySearch {
         std::nth_element(peaks, peaks + k_ - 1, peaks + count, std::greater<float>());
         const double estimate = static_cast<double>(peaks[k_ - 1]);
         if (estimate > kLeastEstimate && std::isfinite(estimate))
-            cutoff_ = std::max(cutoff_, estimate / estimate_unit_ * (1.0 - kMargin));
+            query.cutoff = std::max(query.cutoff, estimate / query.estimate_unit * (1.0 - kMargin));
     }
 
     std::size_t find_hits(const Sum* sums, const float* scale, std::size_t rows, float least) {
@@ -253,25 +288,20 @@ class QuerySearch {
             return search_.kernels.hits_i32(sums, scale, rows, least, touched_.data());
     }
 
-    void consider(std::size_t row, Sum sum, BestK& best) const {
+    void consider(Query& query, std::size_t row, Sum sum) const {
         const double dot = static_cast<double>(sum) * (search_.query_unit * search_.item_unit);
-        const double score = search_.score(dot, norm_, search_.items.norm(row));
-        if (score >= threshold_) best.add({score, static_cast<std::int64_t>(row), static_cast<std::uint32_t>(row)});
+        const double score = search_.score(dot, query.norm, search_.items.norm(row));
+        if (score >= query.threshold)
+            query.best.add({score, static_cast<std::int64_t>(row), static_cast<std::uint32_t>(row)});
     }
 
-    std::vector<Scored> collect_touched() {
-        BestK best(k_);
-        for (std::size_t block = 0; block < search_.index.blocks(); ++block) touch_block(block, best);
-        return best.sorted();
-    }
-
-    void touch_block(std::size_t block, BestK& best) {
+    void touch_block(Query& query, std::size_t block) {
         const std::size_t begin = block * search_.index.block_rows();
         std::size_t touched = 0;
-        for (std::size_t t = 0; t < terms_.size(); ++t) {
-            if (t + 1 < terms_.size()) prefetch(block, t + 1);
-            const auto list = search_.index.list(block, terms_[t].column);
-            add_list(list, terms_[t].factor);
+        for (std::size_t t = 0; t < query.terms.size(); ++t) {
+            prefetch(query, block, t + 1);
+            const auto list = search_.index.list(block, query.terms[t].column);
+            add_list(list, query.terms[t].factor);
             for (const Posting* p = list.begin; p != list.end; ++p) {
                 touched_[touched] = p->row;
                 touched += overlaps_[p->row]++ == 0;
@@ -280,8 +310,8 @@ class QuerySearch {
         for (std::size_t i = 0; i < touched; ++i) {
             const std::size_t row = touched_[i];
             const bool wanted = overlaps_[row] >= search_.options.min_overlap &&
-                                !(search_.options.exclude_self && begin + row == query_);
-            if (wanted) consider(begin + row, sums_[row], best);
+                                !(search_.options.exclude_self && begin + row == query.id);
+            if (wanted) consider(query, begin + row, sums_[row]);
             sums_[row] = 0;
             overlaps_[row] = 0;
         }
@@ -289,20 +319,12 @@ class QuerySearch {
 
     const SparseSearch<Posting>& search_;
     const std::size_t k_;
-    AlignedArray<Sum> sums_;                // of a block's rows; zero between blocks
+    AlignedArray<Sum> sums_;                // of a query and a block's rows; zero between them
     AlignedArray<std::uint32_t> overlaps_;  // likewise
     AlignedArray<std::uint32_t> touched_;   // rows of a block, and room for one that is not kept
     AlignedArray<float> scale_;
     SparseRow row_;
-    std::vector<Term> terms_;
-    std::vector<std::uint32_t> slots_;
-    std::vector<std::int32_t> factors_;
-    std::size_t query_ = 0;
-    std::size_t work_ = 0;  // additions that the query takes
-    double norm_ = 0.0;
-    double threshold_ = 0.0;
-    double cutoff_ = 0.0;  // a score that k rows reach, or the threshold
-    double estimate_unit_ = 0.0;
+    std::vector<Query> group_;
 };
 
 }  // namespace aigc_fast

@@ -13,6 +13,7 @@ from aigc_fast.data import Ratings
 from aigc_fast.demo.settings import DemoSettings
 from aigc_fast.recommender import cold_item_split, collaborative_vectors, content_vectors, random_split
 from aigc_fast.recommender.histories import merge
+from aigc_fast.recommender.splits import entries_where
 
 #: Fewest users, items and ratings that can be split, trained on and evaluated at all.
 LEAST = (10, 20, 200)
@@ -47,8 +48,8 @@ def split(ratings: Ratings, settings: DemoSettings) -> Parts:
     warm, cold = cold_item_split(train, settings.cold_fraction, settings.seed)
     known, answers, newcomers = _newcomers(warm, settings)
     new = np.isin(_rows(known), newcomers)
-    fit, validation = random_split(_entries(known, ~new), settings.validation_fraction, settings.seed)
-    fit = merge(fit, _entries(known, new)).history
+    fit, validation = random_split(entries_where(known, ~new), settings.validation_fraction, settings.seed)
+    fit = merge(fit, entries_where(known, new)).history
     return Parts(train, test, fit, validation, cold, answers, newcomers)
 
 
@@ -63,18 +64,12 @@ def _newcomers(warm: csr_matrix, settings: DemoSettings) -> tuple[csr_matrix, cs
         warm.indptr[:-1], np.diff(warm.indptr)
     )
     told_later = np.isin(row, newcomers) & (place >= settings.newcomer_ratings)
-    return _entries(warm, ~told_later), _entries(warm, told_later), newcomers
+    return entries_where(warm, ~told_later), entries_where(warm, told_later), newcomers
 
 
 def _rows(matrix: csr_matrix) -> npt.NDArray[np.int64]:
     """Row of each entry."""
     return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
-
-
-def _entries(matrix: csr_matrix, chosen: npt.NDArray[np.bool_]) -> csr_matrix:
-    """Return the matrix with some of its entries."""
-    before = np.concatenate([[0], np.cumsum(chosen)])
-    return csr_matrix((matrix.data[chosen], matrix.indices[chosen], before[matrix.indptr]), shape=matrix.shape)
 
 
 def demo_vectors(ratings: Ratings, interactions: csr_matrix, settings: DemoSettings) -> npt.NDArray[np.float32]:

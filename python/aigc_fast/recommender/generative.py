@@ -31,8 +31,8 @@ from aigc_fast.recommender.arguments import (
 from aigc_fast.recommender.base import Recommender
 from aigc_fast.recommender.generation import VectorGenerator, default_generator
 from aigc_fast.recommender.histories import merge, union, widen, with_latest_time
-from aigc_fast.recommender.pairs import interaction_weights, leave_one_out_pairs, training_pairs, weighted_profiles
-from aigc_fast.recommender.profiles import RatingWeight
+from aigc_fast.recommender.pairs import leave_one_out_pairs, training_pairs
+from aigc_fast.recommender.profiles import RatingWeight, interaction_weights, weighted_profiles
 from aigc_fast.recommender.ranking import Fusion, Ranking, adopters
 from aigc_fast.recommender.vectors import collaborative_vectors, nearest_others
 

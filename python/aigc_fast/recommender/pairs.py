@@ -9,7 +9,6 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast import normalize
-from aigc_fast.recommender.profiles import RatingWeight, _ages, _rating_weights
 
 Float32 = npt.NDArray[np.float32]
 
@@ -26,24 +25,6 @@ class Pairs(NamedTuple):
     conditions: Float32
 
 
-def interaction_weights(
-    user_items: csr_matrix, rating_weight: RatingWeight, timestamps: csr_matrix | None, half_life: float | None
-) -> csr_matrix:
-    """Weight of each interaction in its user's profile, as `user_profiles` defines it; same pattern."""
-    weights = _rating_weights(user_items, rating_weight)
-    if half_life is not None:
-        if timestamps is None:
-            raise ValueError("half_life takes timestamps; none came")
-        weights = weights * np.exp2(-_ages(timestamps) / half_life)
-    return csr_matrix((weights, user_items.indices, user_items.indptr), shape=user_items.shape)
-
-
-def weighted_profiles(weights: csr_matrix, item_vectors: Float32) -> Float32:
-    """Profiles (n_users, d) of `user_profiles`, from the weights of the interactions."""
-    sums = weights @ item_vectors.astype(np.float64)
-    return np.asarray(normalize(np.ascontiguousarray(sums)), np.float32)
-
-
 def leave_one_out_pairs(weights: csr_matrix, item_vectors: Float32, entries: npt.NDArray[np.int64]) -> Pairs:
     """Pair each interaction's item vector with the profile of its user without that interaction.
 
@@ -55,7 +36,7 @@ def leave_one_out_pairs(weights: csr_matrix, item_vectors: Float32, entries: npt
     Parameters
     ----------
     weights
-        (n_users, n_items), from :func:`interaction_weights`.
+        (n_users, n_items), from :func:`aigc_fast.recommender.profiles.interaction_weights`.
     item_vectors
         (n_items, d), unit rows or zero.
     entries

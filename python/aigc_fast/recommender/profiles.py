@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -55,17 +55,28 @@ def user_profiles(
     """
     ratings = as_csr("user_items", user_items)
     vectors = as_dense("item_vectors", item_vectors, ratings.shape[1])
-    weights = _rating_weights(ratings, rating_weight)
+    times = None if timestamps is None else as_same_pattern("timestamps", timestamps, ratings, "user_items")
+    return weighted_profiles(interaction_weights(ratings, rating_weight, times, half_life), vectors)
+
+
+def interaction_weights(
+    user_items: csr_matrix, rating_weight: RatingWeight, timestamps: csr_matrix | None, half_life: float | None
+) -> csr_matrix:
+    """Weight of each interaction in its user's profile, as `user_profiles` defines it; same pattern."""
+    weights = _rating_weights(user_items, rating_weight)
     if half_life is not None:
         if timestamps is None:
             raise ValueError("half_life takes timestamps; none came")
         if not (np.isfinite(half_life) and half_life > 0):
             raise ValueError(f"half_life is {half_life}; a positive number is taken")
-        times = as_same_pattern("timestamps", timestamps, ratings, "user_items")
-        weights *= np.exp2(-_ages(times) / half_life)
-    weighted = csr_matrix((weights, ratings.indices, ratings.indptr), shape=ratings.shape)
-    profiles: npt.NDArray[np.float32] = normalize(weighted @ vectors.astype(np.float64)).astype(np.float32)
-    return profiles
+        weights = weights * np.exp2(-_ages(timestamps) / half_life)
+    return csr_matrix((weights, user_items.indices, user_items.indptr), shape=user_items.shape)
+
+
+def weighted_profiles(weights: csr_matrix, item_vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Profiles (n_users, d) of `user_profiles`, from the weights of the interactions."""
+    sums = weights @ item_vectors.astype(np.float64)
+    return np.asarray(normalize(np.ascontiguousarray(sums)), np.float32)
 
 
 def _rating_weights(ratings: csr_matrix, kind: RatingWeight) -> npt.NDArray[np.float64]:

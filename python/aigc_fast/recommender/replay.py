@@ -10,7 +10,7 @@ import numpy as np
 from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_same_pattern
 from aigc_fast.recommender.base import Recommender
 from aigc_fast.recommender.evaluation.metrics import evaluate
-from aigc_fast.recommender.splits import _entries
+from aigc_fast.recommender.splits import entries_where
 
 
 def temporal_replay(
@@ -56,7 +56,7 @@ def temporal_replay(
     window[order] = np.searchsorted(edges, np.arange(matrix.nnz), side="right") - 1
     rows = []
     for step in range(1, count + 1):
-        past, now = _entries(matrix, window < step), _entries(matrix, window == step)
+        past, now = entries_where(matrix, window < step), entries_where(matrix, window == step)
         users = np.flatnonzero((np.diff(past.indptr) > 0) & (np.diff(now.indptr) > 0))
         lists = make().fit(past).recommend(users, n)
         metrics = evaluate(lists, now[users], [n], train=past)

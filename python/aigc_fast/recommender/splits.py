@@ -47,7 +47,7 @@ def random_split(user_items: CSR, test_fraction: float = 0.2, seed: int = 0) -> 
     n_test = round(as_fraction("test_fraction", test_fraction) * matrix.nnz)
     in_test = np.zeros(matrix.nnz, np.bool_)
     in_test[np.random.default_rng(seed).permutation(matrix.nnz)[:n_test]] = True
-    return Split(_entries(matrix, ~in_test), _entries(matrix, in_test))
+    return Split(entries_where(matrix, ~in_test), entries_where(matrix, in_test))
 
 
 def temporal_split(user_items: CSR, timestamps: CSR, test_fraction: float = 0.2) -> Split:
@@ -73,7 +73,7 @@ def temporal_split(user_items: CSR, timestamps: CSR, test_fraction: float = 0.2)
     n_train = counts - np.floor(fraction * counts).astype(np.int64)
     in_test = np.empty(matrix.nnz, np.bool_)
     in_test[order] = rank >= np.repeat(n_train, counts)
-    return Split(_entries(matrix, ~in_test), _entries(matrix, in_test))
+    return Split(entries_where(matrix, ~in_test), entries_where(matrix, in_test))
 
 
 def cold_item_split(user_items: CSR, test_fraction: float = 0.2, seed: int = 0) -> Split:
@@ -87,7 +87,7 @@ def cold_item_split(user_items: CSR, test_fraction: float = 0.2, seed: int = 0) 
     cold = np.zeros(matrix.shape[1], np.bool_)
     cold[np.random.default_rng(seed).permutation(warm)[:n_cold]] = True
     in_test = cold[matrix.indices]
-    return Split(_entries(matrix, ~in_test), _entries(matrix, in_test))
+    return Split(entries_where(matrix, ~in_test), entries_where(matrix, in_test))
 
 
 def restrict(matrix: CSR, pattern: CSR) -> csr_matrix:
@@ -118,6 +118,7 @@ def _keys(matrix: csr_matrix) -> npt.NDArray[np.int64]:
     return keys
 
 
-def _entries(matrix: csr_matrix, chosen: npt.NDArray[np.bool_]) -> csr_matrix:
+def entries_where(matrix: csr_matrix, chosen: npt.NDArray[np.bool_]) -> csr_matrix:
+    """Return the matrix with some of its entries."""
     before = np.concatenate([[0], np.cumsum(chosen)])
     return csr_matrix((matrix.data[chosen], matrix.indices[chosen], before[matrix.indptr]), shape=matrix.shape)
