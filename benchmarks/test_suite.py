@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -20,11 +22,14 @@ from benchmarks import (
     gpu,
     hard_data,
     isas,
+    machine,
     peers,
     plots,
     prdc,
+    recommend,
     report,
     rivals,
+    sparse,
     summary,
     thresholds,
     timing,
@@ -39,6 +44,16 @@ def _no_pauses():
     """Small runs are for their answers, so nothing need come to rest between calls."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "PAUSE_S", 0)
+        yield
+
+
+@contextlib.contextmanager
+def _quietly():
+    """Take the environment and the warnings of other libraries as they are: the times mean nothing."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setattr(machine, "refuse_slowed_peers", lambda: None)
+        patch.setattr(machine, "limits", lambda threads: {})
         yield
 
 
@@ -245,3 +260,37 @@ def test_gpu_benchmark_stops_at_a_wrong_answer(monkeypatch):
     )
     with pytest.raises(SystemExit, match="aigc_fast gave wrong ids"):
         run(gpu, monkeypatch, "--device", "cpu", "--check", "--rounds", 1)
+
+
+def test_sparse_judgement_and_small_run(monkeypatch, capsys):
+    pytest.importorskip("implicit")
+    pytest.importorskip("sparse_dot_topn")
+    ratings = sparse.power_law(60, 40, 600)
+    found = aigc_fast.sparse_cosine_topk(ratings, k=5)
+    assert sparse.difference(found, ratings, ratings, 5) < 1e-6
+    found.data[4] -= 0.01  # the last of a row, so its place stays
+    assert sparse.difference(found, ratings, ratings, 5) > 0.009
+    with _quietly():
+        run(sparse, monkeypatch, "--check", "--rounds", 1, "--threads", 2)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("20k")]
+    assert len(lines) == 2
+    assert all(
+        rival in line for line in lines for rival in ("aigc_fast", "sparse_dot_topn", "implicit", "scikit-learn")
+    )
+
+
+def test_lists_judgement_and_small_run(monkeypatch, capsys):
+    pytest.importorskip("implicit")
+    rng = np.random.default_rng(0)
+    users, items = recommend.decaying(30, 50, 8, rng)
+    seen = recommend.seen_items(30, 50, 5, rng)
+    ids = aigc_fast.cosine_topk(users, items, recommend.N, metric="inner_product", exclude=seen).ids
+    assert recommend.wrong_lists(ids, users, items, seen) == 0
+    ids[3, 2] = np.setdiff1d(np.arange(50), [*ids[3], *seen[3].indices])[0]
+    ids[4, 0] = seen[4].indices[0]
+    assert recommend.wrong_lists(ids, users, items, seen) == 2
+    with _quietly():
+        run(recommend, monkeypatch, "--users", 40, "--items", 60, "--seen", 4, "--rounds", 1, "--threads", 2)
+    out = capsys.readouterr().out
+    assert out.count("0 of 200 |") == 4
+    assert out.count("by CPU time") == 2
