@@ -15,7 +15,8 @@ constexpr int kMinorAttribute = 76;
 constexpr int kOrdinalAttribute = 9;  // CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
 constexpr int kReleaseThreshold = 4;  // CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
 constexpr std::uint64_t kKeptBytes = std::uint64_t{1} << 30;
-constexpr unsigned kNoTiming = 2;  // CU_EVENT_DISABLE_TIMING: such events cost least
+constexpr int kMostSharedBytes = 8;  // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+constexpr unsigned kNoTiming = 2;    // CU_EVENT_DISABLE_TIMING: such events cost least
 
 int handle_of(int device) {
     int handle = 0;
@@ -23,11 +24,16 @@ int handle_of(int device) {
     return handle;
 }
 
+struct Function {
+    Handle handle = nullptr;
+    unsigned shared_bytes = 0;  // that it may have at most
+};
+
 struct DeviceState {
     Handle context = nullptr;
     Handle module = nullptr;
     Handle pool = nullptr;
-    std::unordered_map<std::string, Handle> functions;
+    std::unordered_map<std::string, Function> functions;
 };
 
 // Contexts and modules live as long as the process: their release at exit would race with the driver's own.
@@ -118,14 +124,22 @@ bool kernels_loaded(int device) {
     return devices().with(device, [](const DeviceState& state) { return state.module != nullptr; });
 }
 
-void Stream::launch_packed(const std::string& kernel, std::size_t grid_x, std::size_t grid_y, void** parameters) const {
+void Stream::launch_packed(unsigned shared_bytes, const std::string& kernel, std::size_t grid_x, std::size_t grid_y,
+                           void** parameters) const {
+    const Driver& api = driver();
     const Handle function = devices().with(device_, [&](DeviceState& state) {
-        Handle& known = state.functions[kernel];
-        if (known == nullptr) check(driver().get_function(&known, state.module, kernel.c_str()), "cuModuleGetFunction");
-        return known;
+        Function& known = state.functions[kernel];
+        if (known.handle == nullptr)
+            check(api.get_function(&known.handle, state.module, kernel.c_str()), "cuModuleGetFunction");
+        if (shared_bytes > known.shared_bytes) {
+            check(api.set_function_attribute(known.handle, kMostSharedBytes, static_cast<int>(shared_bytes)),
+                  "cuFuncSetAttribute");
+            known.shared_bytes = shared_bytes;
+        }
+        return known.handle;
     });
-    check(driver().launch(function, static_cast<unsigned>(grid_x), static_cast<unsigned>(grid_y), 1, kThreads, 1, 1, 0,
-                          stream_, parameters, nullptr),
+    check(api.launch(function, static_cast<unsigned>(grid_x), static_cast<unsigned>(grid_y), 1, kThreads, 1, 1,
+                     shared_bytes, stream_, parameters, nullptr),
           kernel.c_str());
 }
 

@@ -42,13 +42,21 @@ class Stream {
     // Blocks of kThreads threads; parameters as the kernel takes them.
     template <class... Parameters>
     void launch(const std::string& kernel, std::size_t grid_x, std::size_t grid_y, Parameters... parameters) const {
+        launch_with_shared(0, kernel, grid_x, grid_y, parameters...);
+    }
+
+    // With bytes of shared memory beside what the kernel declares.
+    template <class... Parameters>
+    void launch_with_shared(unsigned shared_bytes, const std::string& kernel, std::size_t grid_x, std::size_t grid_y,
+                            Parameters... parameters) const {
         if (grid_x == 0 || grid_y == 0) return;
         std::array<void*, sizeof...(Parameters)> addresses{static_cast<void*>(&parameters)...};
-        launch_packed(kernel, grid_x, grid_y, addresses.data());
+        launch_packed(shared_bytes, kernel, grid_x, grid_y, addresses.data());
     }
 
   private:
-    void launch_packed(const std::string& kernel, std::size_t grid_x, std::size_t grid_y, void** parameters) const;
+    void launch_packed(unsigned shared_bytes, const std::string& kernel, std::size_t grid_x, std::size_t grid_y,
+                       void** parameters) const;
 
     int device_;
     Handle stream_;

@@ -43,6 +43,7 @@ constexpr int kOldestDriver = 12000;  // CUDA 12.0
     F(pop_context, cuCtxPopCurrent_v2, (Handle * context))                                                         \
     F(load_module, cuModuleLoadData, (Handle * module, const void* image))                                         \
     F(get_function, cuModuleGetFunction, (Handle * function, Handle module, const char* name))                     \
+    F(set_function_attribute, cuFuncSetAttribute, (Handle function, int attribute, int value))                     \
     F(launch, cuLaunchKernel,                                                                                      \
       (Handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,     \
        unsigned block_z, unsigned shared_bytes, Handle stream, void** parameters, void** extra))                   \

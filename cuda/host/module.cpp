@@ -36,14 +36,22 @@ Metric as_metric(const std::string& name) {
     throw std::invalid_argument("metric must be 'cosine', 'inner_product' or 'pearson', got '" + name + "'");
 }
 
-Request as_request(DeviceMatrix queries, std::vector<Segment> segments, const std::string& metric, std::size_t k,
-                   std::optional<Lists> exclude, std::optional<Lists> allow, Address thresholds,
-                   std::optional<Page> after) {
+Task as_task(const std::string& name) {
+    if (name == "topk") return Task::topk;
+    if (name == "threshold") return Task::threshold;
+    if (name == "similarity") return Task::similarity;
+    throw std::invalid_argument("unknown task " + name);
+}
+
+Request as_request(DeviceMatrix queries, std::vector<Segment> segments, const std::string& metric,
+                   const std::string& task, std::size_t k, std::optional<Lists> exclude, std::optional<Lists> allow,
+                   Address thresholds, std::optional<Page> after) {
     if (segments.empty()) throw std::invalid_argument("there must be at least one segment");
     Request request;
     request.queries = std::move(queries);
     request.segments = std::move(segments);
     request.metric = as_metric(metric);
+    request.task = as_task(task);
     request.k = k;
     if (exclude) request.filter.exclude = {pointer<long long>(exclude->first), pointer<long long>(exclude->second)};
     if (allow) request.filter.allow = {pointer<long long>(allow->first), pointer<long long>(allow->second)};
@@ -94,8 +102,14 @@ PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
         py::arg("device"), py::arg("image"), "Load a fatbin or cubin; raises NoImageError where nothing in it fits.");
     module.def("replace_driver", &replace_driver, py::arg("functions"),
                "For tests: addresses of functions by their symbols stand in for the driver's; {} brings it back.");
-    module.def("override_waves", &override_waves, py::arg("spare") = 0, py::arg("growth") = 0,
-               "For tests: small inputs take several waves; without arguments, let the planner choose again.");
+    module.def(
+        "override_plan",
+        [](std::optional<bool> coded, unsigned spare, unsigned growth, unsigned hits, unsigned panel) {
+            override_plan({coded ? int{*coded} : -1, spare, growth, hits, panel});
+        },
+        py::arg("coded") = py::none(), py::arg("spare") = 0, py::arg("growth") = 0, py::arg("hits") = 0,
+        py::arg("panel") = 0,
+        "For tests: make small inputs take the ways of large ones; without arguments, let the planner choose again.");
 
     // Memory of our own; other arrays' memory comes from their frameworks.
     py::class_<Buffer>(module, "DeviceMemory", py::release_gil_before_calling_cpp_dtor(), "Device memory.")
@@ -150,25 +164,28 @@ PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
         .def_readonly("dim", &DeviceMatrix::dim)
         .def_readonly("element", &DeviceMatrix::element);
     py::class_<Segment>(module, "Segment", "Items of a search, or some; addresses of device memory, 0 for none.")
-        .def(py::init([](DeviceMatrix rows, Address names, Address allowed, Address measures) {
-                 return Segment{std::move(rows), pointer<long long>(names), pointer<unsigned char>(allowed),
-                                pointer<Measure>(measures)};
+        .def(py::init([](DeviceMatrix rows, Address names, Address allowed, Address description) {
+                 const Description stored =
+                     description == 0 ? Description{} : description_at(description, rows.rows, rows.dim);
+                 return Segment{std::move(rows), pointer<long long>(names), pointer<unsigned char>(allowed), stored};
              }),
-             py::arg("rows"), py::arg("names") = 0, py::arg("allowed") = 0, py::arg("measures") = 0);
-    module.attr("MEASURE_BYTES") = sizeof(Measure);
+             py::arg("rows"), py::arg("names") = 0, py::arg("allowed") = 0, py::arg("description") = 0);
+    module.def("description_bytes", &description_bytes, py::arg("rows"), py::arg("dim"),
+               "Memory that describe() fills.");
     module.def(
-        "measure",
-        [](int device, std::uintptr_t stream, const DeviceMatrix& rows, const std::string& metric, Address measures) {
-            measure(Stream(device, stream), rows, as_metric(metric), pointer<Measure>(measures));
+        "describe",
+        [](int device, std::uintptr_t stream, const DeviceMatrix& rows, const std::string& metric, Address to) {
+            describe(Stream(device, stream), rows, as_metric(metric), description_at(to, rows.rows, rows.dim));
         },
-        ReleaseGil(), py::arg("device"), py::arg("stream"), py::arg("rows"), py::arg("metric"), py::arg("measures"),
-        "Enqueue what scans need to know of items that will be searched again.");
+        ReleaseGil(), py::arg("device"), py::arg("stream"), py::arg("rows"), py::arg("metric"), py::arg("to"),
+        "Enqueue what scans need to know of items that will be searched again: int8 codes, or their measures.");
     py::class_<Request>(module, "Request", "What a search is asked; addresses of device memory, 0 for none.")
-        .def(py::init(&as_request), py::arg("queries"), py::arg("segments"), py::arg("metric"), py::arg("k") = 0,
-             py::arg("exclude") = py::none(), py::arg("allow") = py::none(), py::arg("thresholds") = 0,
-             py::arg("after") = py::none());
+        .def(py::init(&as_request), py::arg("queries"), py::arg("segments"), py::arg("metric"), py::arg("task"),
+             py::arg("k") = 0, py::arg("exclude") = py::none(), py::arg("allow") = py::none(),
+             py::arg("thresholds") = 0, py::arg("after") = py::none());
     py::class_<Plan>(module, "Plan", "How a request is cut to fit its workspace.")
         .def(py::init(&plan), py::arg("request"), py::arg("max_memory"))
+        .def_readonly("coded", &Plan::coded, "By int8 codes, else by float32 rows.")
         .def_readonly("group", &Plan::group, "Queries searched at a time.")
         .def_readonly("workspace", &Plan::workspace, "Bytes.");
 

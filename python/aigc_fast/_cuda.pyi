@@ -13,7 +13,6 @@ import typing_extensions
 __all__: list[str] = [
     "DeviceMemory",
     "DlpackArray",
-    "MEASURE_BYTES",
     "Matrix",
     "NoImageError",
     "Plan",
@@ -21,15 +20,16 @@ __all__: list[str] = [
     "Segment",
     "compute_capability",
     "count_hits",
+    "describe",
+    "description_bytes",
     "device_count",
     "device_of",
     "download",
     "fill_hits",
     "kernels_loaded",
     "load_kernels",
-    "measure",
     "normalize",
-    "override_waves",
+    "override_plan",
     "read_dlpack",
     "replace_driver",
     "similarity",
@@ -109,7 +109,7 @@ class Segment:
         rows: Matrix,
         names: typing.SupportsInt | typing.SupportsIndex = 0,
         allowed: typing.SupportsInt | typing.SupportsIndex = 0,
-        measures: typing.SupportsInt | typing.SupportsIndex = 0,
+        description: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> None: ...
 
 class Request:
@@ -121,6 +121,7 @@ class Request:
         queries: Matrix,
         segments: collections.abc.Sequence[Segment],
         metric: str,
+        task: str,
         k: typing.SupportsInt | typing.SupportsIndex = 0,
         exclude: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]
         | None = None,
@@ -136,6 +137,11 @@ class Plan:
     How a request is cut to fit its workspace.
     """
     def __init__(self, request: Request, max_memory: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def coded(self) -> bool:
+        """
+        By int8 codes, else by float32 rows.
+        """
     @property
     def group(self) -> int:
         """
@@ -163,6 +169,24 @@ def count_hits(
 ) -> None:
     """
     Enqueue the first pass of a threshold search.
+    """
+
+def describe(
+    device: typing.SupportsInt | typing.SupportsIndex,
+    stream: typing.SupportsInt | typing.SupportsIndex,
+    rows: Matrix,
+    metric: str,
+    to: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    Enqueue what scans need to know of items that will be searched again: int8 codes, or their measures.
+    """
+
+def description_bytes(
+    rows: typing.SupportsInt | typing.SupportsIndex, dim: typing.SupportsInt | typing.SupportsIndex
+) -> int:
+    """
+    Memory that describe() fills.
     """
 
 def device_count() -> int:
@@ -210,17 +234,6 @@ def load_kernels(device: typing.SupportsInt | typing.SupportsIndex, image: bytes
     Load a fatbin or cubin; raises NoImageError where nothing in it fits.
     """
 
-def measure(
-    device: typing.SupportsInt | typing.SupportsIndex,
-    stream: typing.SupportsInt | typing.SupportsIndex,
-    rows: Matrix,
-    metric: str,
-    measures: typing.SupportsInt | typing.SupportsIndex,
-) -> None:
-    """
-    Enqueue what scans need to know of items that will be searched again.
-    """
-
 def normalize(
     device: typing.SupportsInt | typing.SupportsIndex,
     stream: typing.SupportsInt | typing.SupportsIndex,
@@ -232,11 +245,15 @@ def normalize(
     Enqueue the division of rows by their norms.
     """
 
-def override_waves(
-    spare: typing.SupportsInt | typing.SupportsIndex = 0, growth: typing.SupportsInt | typing.SupportsIndex = 0
+def override_plan(
+    coded: bool | None = None,
+    spare: typing.SupportsInt | typing.SupportsIndex = 0,
+    growth: typing.SupportsInt | typing.SupportsIndex = 0,
+    hits: typing.SupportsInt | typing.SupportsIndex = 0,
+    panel: typing.SupportsInt | typing.SupportsIndex = 0,
 ) -> None:
     """
-    For tests: small inputs take several waves; without arguments, let the planner choose again.
+    For tests: make small inputs take the ways of large ones; without arguments, let the planner choose again.
     """
 
 def read_dlpack(capsule: typing_extensions.CapsuleType) -> DlpackArray:
@@ -301,5 +318,3 @@ def wait_for(
     """
     What comes on the stream from now on waits for what is on the other one now.
     """
-
-MEASURE_BYTES: int = 8

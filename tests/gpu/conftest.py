@@ -29,7 +29,7 @@ def shipped_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def driver(shipped_image: Path) -> Iterator[FakeDriver]:
     with FakeDriver(ptx()) as fake:
         yield fake
-    _cuda.override_waves()
+    _cuda.override_plan()
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ class FakeDriver:
         self._streams: dict[int, deque[Callable[[], bool | None]]] = defaultdict(deque)
         self._events: dict[int, bool] = {}
         self._functions: list[str] = []
+        self._shared: dict[int, int] = {}  # bytes that functions may have, where more than the usual 48 KiB
         self._lock = threading.RLock()
         self._thread = threading.local()
         self._texts: list[Any] = []
@@ -177,12 +178,18 @@ class FakeDriver:
         self._functions.append(name.decode())
         function[0] = len(self._functions)
 
+    @_function("cuFuncSetAttribute", c_void_p, c_int, c_int)
+    def _func_set_attribute(self, function: int, attribute: int, value: int) -> None:
+        assert attribute == 8
+        self._shared[function] = value
+
     @_function("cuLaunchKernel", c_void_p, *[c_uint] * 7, c_void_p, ctypes.POINTER(c_void_p), c_void_p)
     def _launch_kernel(self, function: int, *rest: Any) -> None:
         grid, threads, shared, stream, parameters, extra = rest[:3], rest[3:6], *rest[6:]
         name = self._functions[function - 1]
         assert extra is None
         assert all(grid)
+        assert shared <= self._shared.get(function, 48 << 10)
         sizes = [parameter.size for parameter in self.machine.program(name).kernel.parameters.values()]
         packed = [ctypes.string_at(parameters[i], size) for i, size in enumerate(sizes)]
         self.launches.append((name, stream or 0, self._contexts[-1]))

@@ -136,7 +136,7 @@ def test_a_full_gpu(driver: FakeDriver) -> None:
 def test_waves(driver: FakeDriver) -> None:
     x = RNG.normal(size=(700, 33)).astype(np.float32)
     q = x[:2] + 1
-    _cuda.override_waves(spare=128, growth=3)
+    _cuda.override_plan(spare=128, growth=3)
     assert_same_results(cosine_topk(q, x, 4, device="cuda"), cosine_topk(q, x, 4))
     assert [name for name, *_ in driver.launches].count("settle_f32") == 3
 
@@ -211,3 +211,48 @@ def test_threads(driver: FakeDriver) -> None:
         thread.join()
     for i, result in enumerate(results):
         assert_same_results(result, cosine_topk(Q[i % 3 :], X, 2 + i))
+
+
+@pytest.mark.parametrize(("count", "scan"), [(1, "scan_codes_1"), (3, "scan_codes_4"), (17, "scan_tensor")])
+def test_codes(count: int, scan: str, driver: FakeDriver) -> None:
+    """Waves over codes that are made for this search."""
+    x = RNG.normal(size=(300, 12)).astype(np.float32)
+    x[3], x[7] = np.nan, x[200]
+    q = x[5 : 5 + count] + np.float32(0.1)
+    _cuda.override_plan(coded=True, spare=128, growth=3)
+    assert_same_results(cosine_topk(q, x, 4, device="cuda"), cosine_topk(q, x, 4))
+    launches = [name for name, *_ in driver.launches]
+    assert launches.count("code_items_f32") == 1
+    assert launches.count(scan) == launches.count("settle_codes_f32") == 2
+
+
+def test_a_threshold_search_of_codes(driver: FakeDriver) -> None:
+    _cuda.override_plan(coded=True)
+    assert_same_results(cosine_threshold(Q, X, 0.2, device="cuda"), cosine_threshold(Q, X, 0.2))
+    launches = [name for name, *_ in driver.launches]
+    assert launches.count("code_items_f32") == 1  # for both passes
+    assert launches.count("scan_tensor_f32") == 2
+
+
+def test_the_plan(driver: FakeDriver) -> None:
+    """Codes pay for many queries, and where they are there already; rows that are too long have none."""
+
+    def plan(queries: int, task: str = "topk", dim: int = 128, description: int = 0, memory: int = 1 << 30) -> Any:
+        rows = _cuda.Matrix(256, "f32", 1_000_000, dim, dim, 1)
+        segment = _cuda.Segment(rows, description=description)
+        request = _cuda.Request(_cuda.Matrix(256, "f32", queries, dim, dim, 1), [segment], "cosine", task, 10)
+        return _cuda.Plan(request, memory)
+
+    assert [plan(queries).coded for queries in (1, 63, 64, 1000)] == [False, False, True, True]
+    assert plan(1, description=256).coded
+    assert not plan(1000, "similarity").coded
+    assert not plan(1000, dim=40_000, memory=1 << 40).coded
+    assert not plan(1000, memory=1 << 25).coded  # no room for the codes
+    groups = []
+    for megabytes in (160, 170, 1 << 10):
+        cut = plan(1000, memory=megabytes << 20)
+        assert cut.workspace <= megabytes << 20
+        assert cut.group % 128 == 0
+        groups.append(cut.group)
+    assert groups == sorted(set(groups))
+    assert groups[-1] == 1024

@@ -97,8 +97,8 @@ def test_waves_that_lose_candidates() -> None:
             cosine_topk(x[:9], x, 50, metric="inner_product", device="cuda"),
             cosine_topk(x[:9], x, 50, metric="inner_product"),
         )
-        _cuda.override_waves(spare=128, growth=64)
-    _cuda.override_waves()
+        _cuda.override_plan(spare=128, growth=64)
+    _cuda.override_plan()
 
 
 def test_groups_that_fit_the_memory() -> None:
@@ -188,6 +188,18 @@ def test_a_full_gpu_is_no_poisoned_one() -> None:
     with pytest.raises(MemoryError, match=r"GPU 0 has no room for \d+ bytes"):
         _cuda.DeviceMemory(0, None, 1 << 50)
     assert_same_results(cosine_topk(x[:2], x, 5, device="cuda"), cosine_topk(x[:2], x, 5))
+
+
+@pytest.mark.parametrize("dim", [24, 200, 400])
+@pytest.mark.parametrize("count", [1, 4, 16, 17, 300])
+def test_codes(count: int, dim: int) -> None:
+    """Every scan of codes, with parts of queries that stay in shared memory and that do not."""
+    x = rows(23, 30_000, dim)
+    q = rows(24, count, dim, odd=False)
+    index = CosineIndex(x, device="cuda")
+    for k in (1, 10, 500):
+        assert_same_results(index.topk(q, k), cosine_topk(q, x, k))
+    assert_same_results(index.threshold(q, 0.25), cosine_threshold(q, x, 0.25))
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _OnGpu:
-    """A segment's rows, ids and measures, which never change."""
+    """A segment's rows, ids and codes, which never change."""
 
     def __init__(self, gpu: int, segment: Segment, metric: str) -> None:
         rows = np.ascontiguousarray(segment.rows)
@@ -32,9 +32,9 @@ class _OnGpu:
         if segment.ids is not None:
             self._kept.append(_resident(gpu, segment.ids))
             self.names = self._kept[-1].pointer
-        self._kept.append(_cuda.DeviceMemory(gpu, None, len(rows) * _cuda.MEASURE_BYTES))
-        self.measures = self._kept[-1].pointer
-        _cuda.measure(gpu, PER_THREAD_STREAM, self.rows, metric, self.measures)
+        self._kept.append(_cuda.DeviceMemory(gpu, None, _cuda.description_bytes(len(rows), rows.shape[1])))
+        self.description = self._kept[-1].pointer
+        _cuda.describe(gpu, PER_THREAD_STREAM, self.rows, metric, self.description)
         _cuda.synchronize(gpu, PER_THREAD_STREAM)  # other streams will use them
 
 
@@ -44,7 +44,7 @@ class IndexItems(Items):
     def __init__(self, parts: list[tuple[Segment, _OnGpu, Any]], snapshot: Snapshot) -> None:
         self._parts, self._version = parts, snapshot.version
         self.segments = [
-            _cuda.Segment(there.rows, there.names, 0 if flags is None else flags.pointer, there.measures)
+            _cuda.Segment(there.rows, there.names, 0 if flags is None else flags.pointer, there.description)
             for _, there, flags in parts
         ]
         rows = snapshot.segments[0].rows
@@ -61,7 +61,7 @@ class IndexItems(Items):
             flags = np.zeros(len(segment), np.uint8)
             flags[found[found >= 0]] = 1
             kept.append(upload(memory, flags & segment.alive(self._version)))
-            self.segments.append(_cuda.Segment(there.rows, there.names, memory.pointer(kept[-1]), there.measures))
+            self.segments.append(_cuda.Segment(there.rows, there.names, memory.pointer(kept[-1]), there.description))
         return kept
 
 

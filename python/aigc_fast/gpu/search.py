@@ -74,9 +74,9 @@ class _Search:
             ends = page_ends(after, self.count, self.dtype)
             self._filters["after"] = tuple(self._keep(upload(self.memory, part)) for part in ends)
 
-    def plan(self, k: int = 0) -> tuple[int, int, _cuda.Request, _cuda.Plan, int]:
+    def plan(self, task: str, k: int = 0) -> tuple[int, int, _cuda.Request, _cuda.Plan, int]:
         """Return what every search of the extension takes first."""
-        request = _cuda.Request(self.queries.rows, self.items.segments, self.metric, k, **self._filters)
+        request = _cuda.Request(self.queries.rows, self.items.segments, self.metric, task, k, **self._filters)
         plan = _cuda.Plan(request, self._most)
         workspace = self._keep(self.memory.empty((plan.workspace,), np.uint8))
         return self.memory.device, self.memory.stream, request, plan, workspace
@@ -108,7 +108,7 @@ def topk(
         )
     )
     search.restrict(threshold, exclude, allow, after)
-    _cuda.topk(*search.plan(k), scores.pointer, ids.pointer, counts.pointer, k)
+    _cuda.topk(*search.plan("topk", k), scores.pointer, ids.pointer, counts.pointer, k)
     result = TopK(scores.finish(), ids.finish(), counts.finish())
     return result if out is None else out
 
@@ -131,7 +131,7 @@ def threshold_hits(
     memory = search.memory
     indptr = Target(memory, (search.count + 1,), np.int64, search.home)
     counts = memory.empty((search.count,), np.int32)
-    arguments = search.plan()
+    arguments = search.plan("threshold")
     _cuda.count_hits(*arguments, memory.pointer(counts), indptr.pointer)
     total = np.empty(1, np.int64)
     _cuda.download(memory.device, memory.stream, indptr.pointer + 8 * search.count, total)
@@ -145,7 +145,7 @@ def similarity(gpu: int, a: Any, b: Any, *, metric: str, max_memory: int | None)
     """As :func:`aigc_fast.cosine_similarity`."""
     search = _Search(gpu, a, a if b is None else b, metric, max_memory, ("a", "b"))
     scores = Target(search.memory, (search.count, search.items.rows), search.dtype, search.home)
-    _cuda.similarity(*search.plan(), scores.pointer)
+    _cuda.similarity(*search.plan("similarity"), scores.pointer)
     return scores.finish()
 
 
