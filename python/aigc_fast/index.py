@@ -174,8 +174,9 @@ class CosineIndex:
     progress
         Show a bar on standard error while rows are coded (tqdm); a build can be interrupted with or without it.
     device
-        Where searches run: "cpu", "cuda", "cuda:1", "auto", or None: where ``items`` live. On a GPU the index keeps a
-        copy of its rows there beside those on the host, without codes; a change copies the rows that are new.
+        Where searches run: "cpu", "cuda", "cuda:1", "auto", or None: where ``items`` live. On a GPU the index keeps
+        rows and codes there beside the rows on the host; a change copies the rows that are new. Pickled, it comes back
+        on the CPU.
 
     Notes
     -----
