@@ -89,11 +89,35 @@ def hard_data(about: Record, records: list[Record]) -> str:
     )
 
 
+def cascade(about: Record, records: list[Record]) -> str:
+    """Return the times with heads beside those of plain scans of the same codes, and what building heads costs."""
+    builds = [
+        [r["data"], f"{r['items']:,} × {r['dims']}", str(r["columns"] or "–"), f"{r['seconds'] * 1e3:.3g}",
+         f"{r['plain_seconds'] * 1e3:.3g}", f"{r['ratio']:.2f}", f"{100 * r['extra_memory']:.0f} %"]
+        for r in records if r["what"] == "build"
+    ]  # fmt: skip
+    searches = [
+        [r["data"], str(r["queries"]), str(r["k"]), r["way"],
+         "–" if r["passed"] is None else f"{100 * r['passed']:.2f} %",
+         f"{r['seconds'] * 1e3:.3g}", f"{r['plain_seconds'] * 1e3:.3g}", f"{r['ratio']:.2f}×"]
+        for r in records if r["what"] == "search"
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            table(
+                ["data", "items × dims", "columns", "build, ms", "codes alone, ms", "ratio", "memory : rows"], builds
+            ),
+            table(["data", "batch", "k", "way", "passed", "ms", "plain scan, ms", "speed-up"], searches),
+        ]
+    )
+
+
 SECTIONS: dict[str, Callable[[Record, list[Record]], str]] = {
     "peers": peers,
     "isas": isas,
     "thresholds": thresholds,
     "hard_data": hard_data,
+    "cascade": cascade,
 }
 
 

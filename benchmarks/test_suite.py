@@ -15,6 +15,7 @@ import pytest
 
 import aigc_fast
 from benchmarks import (
+    cascade,
     cold_start,
     datasets,
     exact,
@@ -178,7 +179,7 @@ def test_limits_figure():
     assert len(plots.limits(records, about).axes) == 2
 
 
-@pytest.mark.parametrize("module", [thresholds, hard_data])
+@pytest.mark.parametrize("module", [thresholds, hard_data, cascade])
 def test_small_runs(module, tmp_path, monkeypatch, capsys):
     path = tmp_path / "found.json"
     run(module, monkeypatch, "--check", "--rounds", 1, "--output", path)

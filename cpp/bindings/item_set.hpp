@@ -26,22 +26,35 @@ class CodeArrays {
   public:
     CodeArrays(std::size_t rows, std::size_t dim, const std::string& metric, std::optional<Array<float>> mean,
                bool rotated, Array<std::uint8_t> codes, Array<float> scale, Array<float> residual, Array<float> reach,
-               Array<std::uint8_t> kinds);
+               Array<std::uint8_t> kinds, std::optional<Array<float>> basis);
 
     static CodeArrays encode(const py::array& rows, const std::optional<Int64Array>& ids, const std::string& metric,
-                             int num_threads, const std::optional<Progress>& progress);
+                             int num_threads, const std::optional<Progress>& progress,
+                             std::optional<Array<float>> basis);
+
+    // The same codes with a head: `head` has a basis. `row_codes` are made where they are not given.
+    std::shared_ptr<CodeArrays> with_head(std::shared_ptr<CodeArrays> head, float survivors,
+                                          std::optional<Array<std::uint8_t>> row_codes, int num_threads) const;
+
+    // Of heads: the share of pairs that they cannot rule out, with a score to reach for each query.
+    double surviving_share(const py::array& queries, const py::array& rows, const Array<double>& cutoffs) const;
 
     const ItemCodes& view() const { return view_; }
+    const std::shared_ptr<CodeArrays>& head() const { return head_; }
     py::typing::Dict<py::str, py::array> arrays() const;
 
   private:
     std::optional<Array<float>> mean_;
+    std::optional<Array<float>> basis_;
     Array<std::uint8_t> codes_;
     Array<float> scale_;
     Array<float> residual_;
     Array<float> reach_;
     Array<std::uint8_t> kinds_;
     Array<std::uint32_t> unbounded_;
+    Array<std::uint8_t> row_codes_;
+    std::shared_ptr<CodeArrays> head_;
+    std::shared_ptr<const Head> head_view_;
     ItemCodes view_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/rows.hpp"
 #include "bindings/item_set.hpp"
+#include "search/cascade_scanner.hpp"
 
 namespace aigc_fast::bindings {
 namespace {
@@ -17,12 +18,21 @@ void check_size(const py::array& array, std::size_t size, const char* name) {
                                     std::to_string(array.size()));
 }
 
+std::size_t columns_of(const Array<float>& basis, std::size_t dim) {
+    if (basis.ndim() != 2 || static_cast<std::size_t>(basis.shape(0)) != dim || basis.shape(1) == 0 ||
+        static_cast<std::size_t>(basis.shape(1)) % kBasisColumns != 0)
+        throw std::invalid_argument("basis must have a row for each of the " + std::to_string(dim) +
+                                    " dimensions and a multiple of " + std::to_string(kBasisColumns) + " columns");
+    return static_cast<std::size_t>(basis.shape(1));
+}
+
 }  // namespace
 
 CodeArrays::CodeArrays(std::size_t rows, std::size_t dim, const std::string& metric, std::optional<Array<float>> mean,
                        bool rotated, Array<std::uint8_t> codes, Array<float> scale, Array<float> residual,
-                       Array<float> reach, Array<std::uint8_t> kinds)
+                       Array<float> reach, Array<std::uint8_t> kinds, std::optional<Array<float>> basis)
     : mean_(std::move(mean)),
+      basis_(std::move(basis)),
       codes_(std::move(codes)),
       scale_(std::move(scale)),
       residual_(std::move(residual)),
@@ -30,8 +40,18 @@ CodeArrays::CodeArrays(std::size_t rows, std::size_t dim, const std::string& met
       kinds_(std::move(kinds)) {
     if (dim > kMaxInt8Dim) throw std::invalid_argument("rows have too many columns for int8 codes");
     const std::size_t blocks = code_blocks(rows);
-    if (mean_) check_size(*mean_, dim, "mean");
-    check_size(codes_, blocks * code_block_bytes(dim), "codes");
+    CodeSpace space;
+    space.rotated = rotated;
+    if (basis_) {
+        space.basis = basis_->data();
+        space.columns = columns_of(*basis_, dim);
+    }
+    const std::size_t code_dim = space.code_dim(dim);
+    if (mean_) {
+        check_size(*mean_, code_dim, "mean");
+        space.mean = mean_->data();
+    }
+    check_size(codes_, blocks * code_block_bytes(code_dim), "codes");
     check_size(scale_, blocks, "scale");
     check_size(residual_, blocks, "residual");
     check_size(reach_, blocks, "reach");
@@ -44,24 +64,32 @@ CodeArrays::CodeArrays(std::size_t rows, std::size_t dim, const std::string& met
     view_ = {as_metric(metric),
              rows,
              dim,
-             {mean_ ? mean_->data() : nullptr, rotated},
+             space,
              codes_.data(),
              scale_.data(),
              residual_.data(),
              reach_.data(),
              reinterpret_cast<const RowKind*>(kinds_.data()),
              unbounded_.data(),
-             unbounded.size()};
+             unbounded.size(),
+             nullptr};
 }
 
 CodeArrays CodeArrays::encode(const py::array& rows, const std::optional<Int64Array>& ids, const std::string& metric,
-                              int num_threads, const std::optional<Progress>& progress) {
+                              int num_threads, const std::optional<Progress>& progress,
+                              std::optional<Array<float>> basis) {
     const Matrix matrix = as_matrix(rows, "rows");
     if (ids) check_size(*ids, matrix.rows, "ids");
     const Metric by = as_metric(metric);
+    CodeSpace space;
+    if (basis) {
+        space.basis = basis->data();
+        space.columns = columns_of(*basis, matrix.cols);
+    }
+    const std::size_t code_dim = space.code_dim(matrix.cols);
     const auto blocks = static_cast<py::ssize_t>(code_blocks(matrix.rows));
-    Array<float> mean(static_cast<py::ssize_t>(matrix.cols));
-    Array<std::uint8_t> codes(blocks * static_cast<py::ssize_t>(code_block_bytes(matrix.cols)));
+    Array<float> mean(static_cast<py::ssize_t>(code_dim));
+    Array<std::uint8_t> codes(blocks * static_cast<py::ssize_t>(code_block_bytes(code_dim)));
     Array<float> scale(blocks);
     Array<float> residual(blocks);
     Array<float> reach(blocks);
@@ -78,17 +106,51 @@ CodeArrays CodeArrays::encode(const py::array& rows, const std::optional<Int64Ar
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
         if (progress) (*progress)(rows_done);
     };
-    CodeSpace space;
     {
         const py::gil_scoped_release release;
         const RowReader reader(matrix);
-        space = choose_code_space(reader, by, mean_data);
+        space = choose_code_space(reader, by, space, mean_data);
         encode_items(reader, ids_data, by, space, num_threads, codes_data, scale_data, residual_data, reach_data,
                      kinds_data, checkpoint);
     }
     std::optional<Array<float>> used_mean;
     if (space.mean != nullptr) used_mean = mean;
-    return {matrix.rows, matrix.cols, metric, used_mean, space.rotated, codes, scale, residual, reach, kinds};
+    return {matrix.rows, matrix.cols, metric, used_mean, space.rotated, codes, scale, residual, reach, kinds, basis};
+}
+
+std::shared_ptr<CodeArrays> CodeArrays::with_head(std::shared_ptr<CodeArrays> head, float survivors,
+                                                  std::optional<Array<std::uint8_t>> row_codes, int num_threads) const {
+    const ItemCodes& codes = head->view();
+    if (codes.space.basis == nullptr || codes.rows != view_.rows || codes.dim != view_.dim ||
+        codes.metric != view_.metric)
+        throw std::invalid_argument("head must be coded with a basis, from the same rows and for the same metric");
+    auto result = std::make_shared<CodeArrays>(*this);
+    const std::size_t bytes = view_.rows * code_row_bytes(view_.dim);
+    if (row_codes) {
+        check_size(*row_codes, bytes, "row_codes");
+        result->row_codes_ = *row_codes;
+    } else {
+        result->row_codes_ = Array<std::uint8_t>(static_cast<py::ssize_t>(bytes));
+        std::uint8_t* out = result->row_codes_.mutable_data();
+        const py::gil_scoped_release release;
+        lay_out_rows(view_, num_threads, out);
+    }
+    result->head_ = std::move(head);
+    result->head_view_ = std::make_shared<const Head>(Head{codes, result->row_codes_.data(), survivors});
+    result->view_.head = result->head_view_.get();
+    return result;
+}
+
+double CodeArrays::surviving_share(const py::array& queries, const py::array& rows,
+                                   const Array<double>& cutoffs) const {
+    const Matrix query_matrix = as_matrix(queries, "queries");
+    const Matrix matrix = as_matrix(rows, "rows");
+    if (matrix.rows != view_.rows || matrix.cols != view_.dim || query_matrix.cols != view_.dim)
+        throw std::invalid_argument("queries and rows must be of the shape that was coded");
+    check_size(cutoffs, query_matrix.rows, "cutoffs");
+    const double* scores = cutoffs.data();
+    const py::gil_scoped_release release;
+    return aigc_fast::surviving_share(query_matrix, matrix, view_, scores);
 }
 
 py::typing::Dict<py::str, py::array> CodeArrays::arrays() const {
@@ -99,6 +161,8 @@ py::typing::Dict<py::str, py::array> CodeArrays::arrays() const {
     arrays["residual"] = residual_;
     arrays["reach"] = reach_;
     arrays["kinds"] = kinds_;
+    if (basis_) arrays["basis"] = *basis_;
+    if (head_) arrays["row_codes"] = row_codes_;
     return arrays;
 }
 
@@ -128,18 +192,46 @@ void ItemSet::add_to(SearchOptions& options) const {
     options.filter.removed_count = removed_count_;
 }
 
+// Rows as scans see them: unit rows for cosine, centred for Pearson, raw for the inner product; zeros where no code
+// could describe them.
+Array<float> unit_rows(const py::array& rows, const std::string& metric) {
+    const Matrix matrix = as_matrix(rows, "rows");
+    const Metric by = as_metric(metric);
+    Array<float> out({static_cast<py::ssize_t>(matrix.rows), static_cast<py::ssize_t>(matrix.cols)});
+    float* out_data = out.mutable_data();
+    const py::gil_scoped_release release;
+    copy_coded_rows(RowReader(matrix), by, out_data);
+    return out;
+}
+
 void register_items(py::module_& module) {
     module.attr("MAX_CODED_COLUMNS") = kMaxInt8Dim;
+    module.attr("BASIS_COLUMNS") = kBasisColumns;
+    module.def("unit_rows", &unit_rows, py::arg("rows"), py::arg("metric"),
+               "Rows as scans see them: float32, unit rows for cosine, centred ones for Pearson.");
     py::class_<CodeArrays, std::shared_ptr<CodeArrays>>(module, "ItemCodes",
                                                         "int8 codes of rows, with the bounds that keep scans exact.")
         .def(py::init<std::size_t, std::size_t, const std::string&, std::optional<Array<float>>, bool,
-                      Array<std::uint8_t>, Array<float>, Array<float>, Array<float>, Array<std::uint8_t>>(),
+                      Array<std::uint8_t>, Array<float>, Array<float>, Array<float>, Array<std::uint8_t>,
+                      std::optional<Array<float>>>(),
              py::arg("rows"), py::arg("dim"), py::arg("metric"), py::arg("mean"), py::arg("rotated"), py::arg("codes"),
-             py::arg("scale"), py::arg("residual"), py::arg("reach"), py::arg("kinds"), "Codes from stored arrays.")
+             py::arg("scale"), py::arg("residual"), py::arg("reach"), py::arg("kinds"), py::arg("basis") = py::none(),
+             "Codes from stored arrays.")
         .def_static("encode", &CodeArrays::encode, py::arg("rows"), py::arg("ids"), py::arg("metric"),
-                    py::arg("num_threads"), py::arg("progress") = py::none(),
-                    "Encode rows, in the space with the smallest residuals on a sample.")
-        .def("arrays", &CodeArrays::arrays, "The arrays, by name; mean only where the space is centred.")
+                    py::arg("num_threads"), py::arg("progress") = py::none(), py::arg("basis") = py::none(),
+                    "Encode rows, or their heads along a basis, in the space with the smallest residuals on a sample.")
+        .def("with_head", &CodeArrays::with_head, py::arg("head"), py::arg("survivors"),
+             py::arg("row_codes") = py::none(), py::arg("num_threads") = 0,
+             "The same codes with a head that scans look at first.")
+        .def_property_readonly("head", &CodeArrays::head, "The codes of the heads, or None.")
+        .def_property_readonly(
+            "survivors",
+            [](const CodeArrays& codes) { return codes.view().head ? codes.view().head->survivors : 1.0f; },
+            "The share of rows that heads could not rule out when the index was built.")
+        .def("surviving_share", &CodeArrays::surviving_share, py::arg("queries"), py::arg("rows"), py::arg("cutoffs"),
+             "Of heads of these rows: the share of pairs that they cannot rule out, with a score to reach each query.")
+        .def("arrays", &CodeArrays::arrays,
+             "The arrays, by name; mean only where the space is centred, basis and row_codes only of heads.")
         .def_property_readonly(
             "rotated", [](const CodeArrays& codes) { return codes.view().space.rotated; },
             "Whether the code space is rotated.");

@@ -19,7 +19,8 @@ Way as_way(const std::string& name) {
     if (name == "direct") return Way::direct;
     if (name == "f32") return Way::f32;
     if (name == "int8") return Way::int8;
-    throw std::invalid_argument("way must be 'direct', 'f32' or 'int8', got '" + name + "'");
+    if (name == "cascade") return Way::cascade;
+    throw std::invalid_argument("way must be 'direct', 'f32', 'int8' or 'cascade', got '" + name + "'");
 }
 
 }  // namespace

@@ -87,7 +87,10 @@ void register_search(py::module_& module) {
         .def_readonly("direct_cost", &SearchReport::direct_cost)
         .def_readonly("f32_cost", &SearchReport::f32_cost)
         .def_readonly("int8_cost", &SearchReport::int8_cost)
+        .def_readonly("cascade_cost", &SearchReport::cascade_cost)
         .def_property_readonly("hits", [](const SearchReport& r) { return r.hits.load(); })
+        .def_property_readonly("head_pairs", [](const SearchReport& r) { return r.head_pairs.load(); })
+        .def_property_readonly("head_hits", [](const SearchReport& r) { return r.head_hits.load(); })
         .def_property_readonly("scored", [](const SearchReport& r) { return r.scored.load(); })
         .def_readonly("scan_seconds", &SearchReport::scan_seconds)
         .def_readonly("score_seconds", &SearchReport::score_seconds);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -19,13 +20,9 @@ constexpr std::size_t kTaskBlocks = 64;
 constexpr std::size_t kPrefetchBytes = 8192;
 constexpr std::size_t kCheckpointBytes = 64u << 20;  // codes between two checkpoints
 
-// Rows of unit length go through at most four float32 roundings before they are coded, a rotation through 2 log d.
-constexpr float kRowRounding = 0x1p-22f;
-constexpr float kRotationRounding = 0x1p-18f;
-
 float sampled_residual(const RowReader& rows, Metric metric, const Kernels& kernels, const CodeSpace& space) {
     RowEncoder encoder(rows, metric, kernels, space);
-    std::vector<std::uint8_t> codes(code_block_bytes(rows.dim()));
+    std::vector<std::uint8_t> codes(code_block_bytes(space.code_dim(rows.dim())));
     RowKind kinds[kCodeRows];
     const std::size_t full_blocks = rows.rows() / kCodeRows;
     const std::size_t samples = std::min(kSampleBlocks, full_blocks);
@@ -35,17 +32,21 @@ float sampled_residual(const RowReader& rows, Metric metric, const Kernels& kern
     return sum;
 }
 
-// The mean of a sample's unit rows.
-void sample_mean(const RowReader& rows, Metric metric, const Kernels& kernels, float* mean) {
-    std::vector<double> sums(rows.dim());
-    std::vector<double> values(rows.dim());
-    const std::size_t samples = std::min(kSampleBlocks * kCodeRows, rows.rows());
+// The mean of a sample of rows in their space.
+void sample_mean(const RowReader& rows, Metric metric, const Kernels& kernels, const CodeSpace& space, float* mean) {
+    RowEncoder encoder(rows, metric, kernels, space);
+    std::vector<double> sums(space.code_dim(rows.dim()));
+    RowKind kinds[kCodeRows];
+    const std::size_t full_blocks = rows.rows() / kCodeRows;
+    const std::size_t samples = std::min(kSampleBlocks, full_blocks);
     for (std::size_t i = 0; i < samples; ++i) {
-        const CanonicalRow row = canonical_row(rows, rows.rows() * i / samples, metric, *kernels.score, values.data());
-        if (!row.finite || row.norm == 0.0) continue;
-        for (std::size_t j = 0; j < values.size(); ++j) sums[j] += values[j] / row.norm;
+        const float* block = encoder.project(full_blocks * i / samples * kCodeRows, kCodeRows, kinds);
+        for (std::size_t row = 0; row < kCodeRows; ++row)
+            for (std::size_t j = 0; j < sums.size(); ++j)
+                sums[j] += static_cast<double>(block[row * encoder.code_stride() + j]);
     }
-    for (std::size_t j = 0; j < sums.size(); ++j) mean[j] = static_cast<float>(sums[j] / static_cast<double>(samples));
+    for (std::size_t j = 0; j < sums.size(); ++j)
+        mean[j] = static_cast<float>(sums[j] / static_cast<double>(samples * kCodeRows));
 }
 
 }  // namespace
@@ -56,7 +57,9 @@ RowEncoder::RowEncoder(const RowReader& rows, Metric metric, const Kernels& kern
       kernels_(kernels),
       space_(space),
       stride_(code_groups(rows.dim()) * kCodeGroup),
+      code_stride_(code_groups(space.code_dim(rows.dim())) * kCodeGroup),
       block_(kCodeRows * stride_),
+      heads_(space.basis != nullptr ? kCodeRows * code_stride_ : 0),
       canonical_(rows.dim()) {}
 
 RowKind RowEncoder::load(std::size_t row, float* out) {
@@ -94,33 +97,45 @@ void RowEncoder::prefetch(std::size_t row) const {
     for (std::size_t at = 0; at < rows_.dim() * sizeof(float); at += kCacheLine) __builtin_prefetch(x + at);
 }
 
-CodeBlock RowEncoder::encode(std::size_t begin, std::size_t count, std::uint8_t* codes, RowKind* kinds) {
+const float* RowEncoder::project(std::size_t begin, std::size_t count, RowKind* kinds) {
     const std::size_t dim = rows_.dim();
+    RowKind block_kinds[kCodeRows];
     for (std::size_t i = 0; i < kCodeRows; ++i) {
         float* out = block_.data() + i * stride_;
-        const RowKind kind = i < count ? load(begin + i, out) : RowKind::never;
-        if (i < count) kinds[i] = kind;
-        std::fill(kind == RowKind::coded ? out + dim : out, out + stride_, 0.0f);
-        if (kind == RowKind::coded) space_.project_item(out, dim, *kernels_.int8);
+        block_kinds[i] = i < count ? load(begin + i, out) : RowKind::never;
+        std::fill(block_kinds[i] == RowKind::coded ? out + dim : out, out + stride_, 0.0f);
     }
-    CodeBlock block = kernels_.int8->encode(block_.data(), stride_, stride_ / kCodeGroup, codes);
+    std::copy(block_kinds, block_kinds + count, kinds);
+    if (space_.basis != nullptr)
+        space_.project_heads(block_.data(), kCodeRows, stride_, dim, *kernels_.int8, heads_.data());
+    float* coded = space_.basis != nullptr ? heads_.data() : block_.data();
+    for (std::size_t i = 0; i < kCodeRows; ++i)
+        if (block_kinds[i] == RowKind::coded) space_.project_item(coded + i * code_stride_, dim, *kernels_.int8);
+    return coded;
+}
+
+CodeBlock RowEncoder::encode(std::size_t begin, std::size_t count, std::uint8_t* codes, RowKind* kinds) {
+    const float* rows = project(begin, count, kinds);
+    CodeBlock block = kernels_.int8->encode(rows, code_stride_, code_stride_ / kCodeGroup, codes);
     const float length = metric_ == Metric::inner_product ? block.reach + block.residual : 1.0f;
-    block.residual += length * (space_.rotated ? kRotationRounding : kRowRounding);
+    block.residual += length * space_.item_rounding(rows_.dim());
     return block;
 }
 
-CodeSpace choose_code_space(const RowReader& rows, Metric metric, float* mean) {
+CodeSpace choose_code_space(const RowReader& rows, Metric metric, const CodeSpace& base, float* mean) {
     const DefaultFloatEnvironment environment;
-    CodeSpace best;
+    CodeSpace best = base;
     if (rows.rows() < kCodeRows * kSampleBlocks) return best;
     const Kernels& kernels = active_kernels();
-    sample_mean(rows, metric, kernels, mean);
+    sample_mean(rows, metric, kernels, base, mean);
     float smallest = sampled_residual(rows, metric, kernels, best) * kWorthASpace;
     for (const bool centred : {false, true})
         for (const bool rotated : {false, true}) {
             // Inner products are not centred: their rows differ in length, and the mean says little of them.
             if ((!centred && !rotated) || (centred && metric == Metric::inner_product)) continue;
-            const CodeSpace space{centred ? mean : nullptr, rotated};
+            CodeSpace space = base;
+            space.mean = centred ? mean : nullptr;
+            space.rotated = rotated;
             const float residual = sampled_residual(rows, metric, kernels, space);
             if (residual >= smallest) continue;
             smallest = residual;
@@ -138,7 +153,7 @@ void encode_items(const RowReader& rows, const std::int64_t* ids, Metric metric,
                                     " columns to be coded, got " + std::to_string(rows.dim()));
     const Kernels& kernels = active_kernels();
     const std::size_t blocks = code_blocks(rows.rows());
-    const std::size_t block_bytes = code_block_bytes(rows.dim());
+    const std::size_t block_bytes = code_block_bytes(space.code_dim(rows.dim()));
     if (threads <= 0) threads = default_num_threads();
     const auto encode_blocks = [&](std::size_t begin, std::size_t end) {
         RowEncoder encoder(rows, metric, kernels, space);
@@ -160,16 +175,48 @@ void encode_items(const RowReader& rows, const std::int64_t* ids, Metric metric,
         });
         if (checkpoint) checkpoint(std::min(end * kCodeRows, rows.rows()));
     }
-    mark_copies(rows, ids, threads, kinds);
+    if (space.basis == nullptr) mark_copies(rows, ids, threads, kinds);
+}
+
+void copy_coded_rows(const RowReader& rows, Metric metric, float* out) {
+    const DefaultFloatEnvironment environment;
+    const CodeSpace plain;
+    RowEncoder encoder(rows, metric, active_kernels(), plain);
+    RowKind kinds[kCodeRows];
+    for (std::size_t begin = 0; begin < rows.rows(); begin += kCodeRows) {
+        const std::size_t count = std::min(kCodeRows, rows.rows() - begin);
+        const float* block = encoder.project(begin, count, kinds);
+        for (std::size_t i = 0; i < count; ++i)
+            std::copy_n(block + i * encoder.code_stride(), rows.dim(), out + (begin + i) * rows.dim());
+    }
+}
+
+void lay_out_rows(const ItemCodes& codes, int threads, std::uint8_t* out) {
+    const std::size_t groups = code_groups(codes.dim);
+    const std::size_t stride = code_row_bytes(codes.dim);
+    const std::size_t blocks = code_blocks(codes.rows);
+    parallel_for((blocks + kTaskBlocks - 1) / kTaskBlocks, threads > 0 ? threads : default_num_threads(),
+                 [&](std::size_t task, std::size_t) {
+                     const std::size_t end = std::min((task + 1) * kTaskBlocks * kCodeRows, codes.rows);
+                     for (std::size_t row = task * kTaskBlocks * kCodeRows; row < end; ++row) {
+                         const std::uint8_t* codes_of_row = codes.codes +
+                                                            row / kCodeRows * groups * kCodeGroup * kCodeRows +
+                                                            row % kCodeRows * kCodeGroup;
+                         std::uint8_t* to = out + row * stride;
+                         for (std::size_t g = 0; g < groups; ++g)
+                             std::memcpy(to + g * kCodeGroup, codes_of_row + g * kCodeGroup * kCodeRows, kCodeGroup);
+                         std::fill(to + groups * kCodeGroup, to + stride, std::uint8_t{0});
+                     }
+                 });
 }
 
 Int8Block ItemCodes::blocks(std::size_t first, std::size_t count) const {
-    return {codes + first * code_block_bytes(dim),
+    return {codes + first * code_block_bytes(code_dim()),
             scale + first,
             residual + first,
             reach + first,
             count,
-            code_groups(dim),
+            code_groups(code_dim()),
             0,
             nullptr,
             0};

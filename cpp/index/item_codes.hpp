@@ -29,8 +29,12 @@ class RowEncoder {
     RowEncoder(const RowReader& rows, Metric metric, const Kernels& kernels, const CodeSpace& space);
 
     // Encodes rows [begin, begin + count), count <= 16, and says of each what kind it is. `codes` has
-    // code_block_bytes(dim) bytes.
+    // code_block_bytes(code_dim) bytes.
     CodeBlock encode(std::size_t begin, std::size_t count, std::uint8_t* codes, RowKind* kinds);
+
+    // The same rows as floats in their space, code_stride() apart, until the next call.
+    const float* project(std::size_t begin, std::size_t count, RowKind* kinds);
+    std::size_t code_stride() const { return code_stride_; }
 
   private:
     RowKind load(std::size_t row, float* out);
@@ -41,9 +45,13 @@ class RowEncoder {
     const Kernels& kernels_;
     const CodeSpace& space_;
     std::size_t stride_;
+    std::size_t code_stride_;
     AlignedArray<float> block_;
+    AlignedArray<float> heads_;
     AlignedArray<double> canonical_;
 };
+
+struct Head;
 
 // Codes that somebody else keeps (an index in memory, or a file mapped into it).
 struct ItemCodes {
@@ -58,15 +66,25 @@ struct ItemCodes {
     const RowKind* kinds = nullptr;            // a row each
     const std::uint32_t* unbounded = nullptr;  // the rows of that kind, ascending
     std::size_t unbounded_count = 0;
+    const Head* head = nullptr;
 
+    std::size_t code_dim() const { return space.code_dim(dim); }
     Int8Block blocks(std::size_t first_block, std::size_t count) const;
+};
+
+// A cascade: fewer dimensions are scanned first (space.basis of `codes`); rows that they cannot rule out are looked at
+// by all dimensions, whose codes lie once more row after row.
+struct Head {
+    ItemCodes codes;
+    const std::uint8_t* rows = nullptr;  // [rows][code_row_bytes(dim)]
+    float survivors = 1.0f;              // the share of rows that a sample of queries found, for the planner
 };
 
 inline std::size_t code_blocks(std::size_t rows) { return (rows + kCodeRows - 1) / kCodeRows; }
 
-// The space with the smallest residuals on a sample of the rows: as they are, centred, rotated, or both. Writes the
-// mean into `mean` (dim of them) where it is used.
-CodeSpace choose_code_space(const RowReader& rows, Metric metric, float* mean);
+// The space with the smallest residuals on a sample of the rows: as they are (or their heads, where `base` has a
+// basis), centred, rotated, or both. Writes the mean into `mean` (code_dim of them) where it is used.
+CodeSpace choose_code_space(const RowReader& rows, Metric metric, const CodeSpace& base, float* mean);
 
 // Encodes all rows into arrays of the sizes above. `ids` (null: row numbers) is the order of which copies are the
 // later. `checkpoint` may be empty; the calling thread calls it now and then with the number of rows done, and it may
@@ -74,5 +92,11 @@ CodeSpace choose_code_space(const RowReader& rows, Metric metric, float* mean);
 void encode_items(const RowReader& rows, const std::int64_t* ids, Metric metric, const CodeSpace& space, int threads,
                   std::uint8_t* codes, float* scale, float* residual, float* reach, RowKind* kinds,
                   const std::function<void(std::size_t)>& checkpoint);
+
+// Rows as they are before they are coded, [rows][dim]; zeros where a row has no code.
+void copy_coded_rows(const RowReader& rows, Metric metric, float* out);
+
+// Copies blocks of codes row after row, into [rows][code_row_bytes(dim)].
+void lay_out_rows(const ItemCodes& codes, int threads, std::uint8_t* out);
 
 }  // namespace aigc_fast

@@ -63,6 +63,19 @@ struct CodeBlock {
     float reach;
 };
 
+// Codes row after row, for the dot products of single pairs: [rows][stride] bytes, whatever they are beyond the groups.
+inline constexpr std::size_t kRowAlignment = 64;
+inline std::size_t code_row_bytes(std::size_t dim) { return (dim + kRowAlignment - 1) / kRowAlignment * kRowAlignment; }
+struct Int8Rows {
+    const std::uint8_t* codes;
+    std::size_t stride;
+};
+
+// Heads (index/code_space.hpp): the columns of a basis are a multiple of kBasisColumns, and sums of so many products
+// are added up apart, which keeps float32's error at their number and not at that of all dimensions.
+inline constexpr std::size_t kBasisColumns = 32;
+inline constexpr std::size_t kProjectChunk = 64;
+
 struct Int8ScanKernels {
     // Encodes 16 float32 rows (already x~ - m, padded with zeros to whole groups; `stride` floats from row to row).
     CodeBlock (*encode)(const float* rows, std::size_t stride, std::size_t groups, std::uint8_t* codes);
@@ -71,6 +84,14 @@ struct Int8ScanKernels {
     std::size_t (*scan)(const Int8Block& block, const Int8Queries& queries, std::size_t begin, Hit* hits,
                         std::size_t capacity, std::size_t* hit_count);
     void (*rotate)(float* row, std::size_t dim);  // scan/rotate.hpp
+    // Keeps those of the hits whose row may reach the cutoff by its own codes, with their estimates, and returns their
+    // number. `query_codes` has a row for each query of the panel, as long as those of `rows`, with zeros at the end.
+    std::size_t (*refine)(const Int8Rows& rows, const Int8Block& block, const Int8Queries& queries,
+                          const std::int8_t* query_codes, Hit* hits, std::size_t count);
+    // The first of 16 rows, `stride` floats apart, `count` or some more, times basis [dim][columns], into
+    // out[16][columns].
+    void (*project)(const float* rows, std::size_t count, std::size_t stride, std::size_t dim, const float* basis,
+                    std::size_t columns, float* out);
 };
 
 extern const Int8ScanKernels int8_scan_scalar;

@@ -9,6 +9,8 @@
 #pragma once
 
 #include "scan/int8.hpp"
+#include "scan/project.hpp"
+#include "scan/refine.hpp"
 #include "scan/rotate.hpp"
 
 namespace {
@@ -23,7 +25,6 @@ using aigc_fast::kInt8Lanes;
 
 constexpr std::size_t kGroupBytes = kCodeRows * kCodeGroup;
 constexpr std::size_t kEncodeChunk = 64;
-constexpr std::size_t kCacheLine = 64;
 
 // Each query's accumulator starts here for a block: -(threshold) - offset * sum(d). The threshold is rounded down by
 // more than float32 can have rounded it up: two units, and 2^-20 of its terms.
@@ -216,6 +217,6 @@ CodeBlock encode(const float* rows, std::size_t stride, std::size_t groups, std:
     return block;
 }
 
-constexpr aigc_fast::Int8ScanKernels kInt8ScanKernels = {encode, scan, rotate<float>};
+constexpr aigc_fast::Int8ScanKernels kInt8ScanKernels = {encode, scan, rotate<float>, refine, project};
 
 }  // namespace

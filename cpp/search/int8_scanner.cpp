@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "base/thread_pool.hpp"
 
@@ -26,6 +27,7 @@ Int8Scanner::Int8Scanner(const QueryGroup& group, const RowReader& items, Metric
       metric_(metric),
       kernels_(kernels),
       item_codes_(codes),
+      code_dim_(codes != nullptr ? codes->code_dim() : group.dim()),
       code_sums_(group.count() + kInt8Lanes),
       scale_(group.count() + kInt8Lanes, 1.0f),
       inverse_scale_(group.count() + kInt8Lanes, 1.0f),
@@ -41,7 +43,7 @@ Int8Scanner::Int8Scanner(const QueryGroup& group, const RowReader& items, Metric
 
 // Full panels, and the rest in panels as narrow as they can be.
 void Int8Scanner::lay_out_panels() {
-    const std::size_t query_bytes = code_groups(group_.dim()) * kCodeGroup;
+    const std::size_t query_bytes = code_groups(code_dim_) * kCodeGroup;
     std::size_t codes = 0;
     for (std::size_t begin = 0; begin < group_.count();) {
         const std::size_t rest = group_.count() - begin;
@@ -54,11 +56,37 @@ void Int8Scanner::lay_out_panels() {
     std::fill_n(query_codes_.data(), codes, std::int8_t{0});
 }
 
-void Int8Scanner::pack(const Panel& panel) {
+// The panel's unit queries, code_dim_ each: as they are, or their heads.
+std::vector<double> Int8Scanner::unit_queries(const Panel& panel, const CodeSpace& space) const {
     const std::size_t dim = group_.dim();
+    const auto packed = [&](std::size_t i) {
+        const std::size_t query = panel.begin + i;
+        return group_.valid(query) && group_.norm(query) != 0.0 && group_.scannable(query);
+    };
+    const auto write_units = [&](auto* out) {
+        for (std::size_t i = 0; i < panel.count; ++i)
+            for (std::size_t j = 0; j < dim && packed(i); ++j)
+                out[i * dim + j] = static_cast<std::decay_t<decltype(*out)>>(group_.row(panel.begin + i)[j] /
+                                                                             group_.norm(panel.begin + i));
+    };
+    std::vector<double> units(panel.count * code_dim_);
+    if (space.basis == nullptr) {
+        write_units(units.data());
+        return units;
+    }
+    std::vector<float> rows(kCodeRows * dim);
+    AlignedArray<float> heads(kCodeRows * code_dim_);
+    write_units(rows.data());
+    space.project_heads(rows.data(), panel.count, dim, dim, *kernels_.int8, heads.data());
+    std::copy_n(heads.data(), units.size(), units.data());
+    return units;
+}
+
+void Int8Scanner::pack(const Panel& panel) {
     const std::size_t width = int8_panel_width(panel.count);
     const CodeSpace& space = item_codes_ != nullptr ? item_codes_->space : plain_space_;
-    std::vector<double> unit(dim);
+    std::vector<double> units = unit_queries(panel, space);
+    const float rounding = space.query_rounding(group_.dim());
     for (std::size_t i = 0; i < panel.count; ++i) {
         const std::size_t query = panel.begin + i;
         if (!group_.valid(query) || group_.norm(query) == 0.0) continue;  // codes of zero: every estimate is zero
@@ -66,17 +94,17 @@ void Int8Scanner::pack(const Panel& panel) {
             offset_[query] = kInfinity;
             continue;
         }
-        for (std::size_t j = 0; j < dim; ++j) unit[j] = group_.row(query)[j] / group_.norm(query);
-        along_mean_[query] = static_cast<float>(space.project_query(unit.data(), dim));
+        double* coded = units.data() + i * code_dim_;
+        along_mean_[query] = static_cast<float>(space.project_query(coded, group_.dim()));
         double largest = 0.0;
-        for (const double x : unit) largest = std::max(largest, std::fabs(x));
+        for (std::size_t j = 0; j < code_dim_; ++j) largest = std::max(largest, std::fabs(coded[j]));
         const float scale = largest > 1e-30 ? static_cast<float>(largest) / 127.0f : 1.0f;
         const double inverse = 1.0 / static_cast<double>(scale);
         double residual = 0.0;
         std::int32_t sum = 0;
-        for (std::size_t j = 0; j < dim; ++j) {
-            const auto code = static_cast<std::int32_t>(std::clamp(std::lrint(unit[j] * inverse), -127L, 127L));
-            const double left = unit[j] - code * static_cast<double>(scale);
+        for (std::size_t j = 0; j < code_dim_; ++j) {
+            const auto code = static_cast<std::int32_t>(std::clamp(std::lrint(coded[j] * inverse), -127L, 127L));
+            const double left = coded[j] - code * static_cast<double>(scale);
             residual += left * left;
             sum += code;
             const std::size_t at = (j / kCodeGroup) * width * kCodeGroup + i * kCodeGroup + j % kCodeGroup;
@@ -85,8 +113,8 @@ void Int8Scanner::pack(const Panel& panel) {
         scale_[query] = scale;
         inverse_scale_[query] = 1.0f / scale;
         code_sums_[query] = sum;
-        sigma_[query] = static_cast<float>(std::sqrt(residual) * 1.0001 + kEstimateRounding);
-        offset_[query] = along_mean_[query] + (metric_ == Metric::inner_product ? 0.0f : kScoreRounding);
+        sigma_[query] = static_cast<float>(std::sqrt(residual) * 1.0001 + kEstimateRounding) + rounding;
+        offset_[query] = along_mean_[query] + (metric_ == Metric::inner_product ? 0.0f : kScoreRounding + rounding);
     }
 }
 
@@ -95,7 +123,7 @@ Int8Scanner::Worker Int8Scanner::worker(std::size_t block_rows) const {
     if (item_codes_ != nullptr) return worker;
     worker.encoder.emplace_back(items_, metric_, kernels_, plain_space_);
     const std::size_t blocks = block_rows / kCodeRows;
-    worker.codes.reserve(blocks * code_block_bytes(items_.dim()));
+    worker.codes.reserve(blocks * code_block_bytes(code_dim_));
     worker.scale.reserve(blocks);
     worker.residual.reserve(blocks);
     worker.reach.reserve(blocks);
@@ -110,13 +138,15 @@ std::size_t Int8Scanner::tile_hits(std::size_t panel) const {
 
 void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const {
     worker.rows = end - begin;
-    worker.last = end == items_.rows();
     worker.unbounded.clear();
     const std::size_t blocks = (worker.rows + kCodeRows - 1) / kCodeRows;
     if (item_codes_ != nullptr) {
         worker.block = item_codes_->blocks(begin / kCodeRows, blocks);
         worker.block.prefetch_bytes = kPrefetchBytes;
         worker.kinds = item_codes_->kinds + begin;
+        const std::size_t bytes = blocks * code_block_bytes(code_dim_);
+        worker.next = worker.block.codes + bytes;
+        worker.next_bytes = end == items_.rows() ? 0 : bytes;
         const std::uint32_t* last = item_codes_->unbounded + item_codes_->unbounded_count;
         for (auto row = std::lower_bound(item_codes_->unbounded, last, begin); row != last && *row < end; ++row)
             worker.unbounded.push_back(static_cast<std::uint32_t>(*row - begin));
@@ -126,7 +156,7 @@ void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const
         const std::size_t first = b * kCodeRows;
         const std::size_t count = std::min(kCodeRows, worker.rows - first);
         const CodeBlock coded =
-            worker.encoder[0].encode(begin + first, count, worker.codes.data() + b * code_block_bytes(items_.dim()),
+            worker.encoder[0].encode(begin + first, count, worker.codes.data() + b * code_block_bytes(code_dim_),
                                      worker.own_kinds.data() + first);
         worker.scale[b] = coded.scale;
         worker.residual[b] = coded.residual;
@@ -140,28 +170,32 @@ void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const
                     worker.residual.data(),
                     worker.reach.data(),
                     blocks,
-                    code_groups(items_.dim()),
+                    code_groups(code_dim_),
                     0,
                     nullptr,
                     0};
 }
 
+Int8Queries Int8Scanner::queries(std::size_t panel, const float* cutoffs) const {
+    const Panel& of = panels_[panel];
+    return {query_codes_.data() + of.codes,   of.count,
+            code_sums_.data() + of.begin,     scale_.data() + of.begin,
+            inverse_scale_.data() + of.begin, sigma_.data() + of.begin,
+            offset_.data() + of.begin,        cutoffs + of.begin};
+}
+
 std::size_t Int8Scanner::scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
                               std::size_t capacity, std::size_t* hit_count) const {
-    const Panel& of = panels_[panel];
     Int8Block block = worker.block;
-    if (panels_.size() >= kSharingPanels && item_codes_ != nullptr && !worker.last) {
-        // Each panel fetches its share of the codes that most probably come next, so that none waits for all of them.
+    if (panels_.size() >= kSharingPanels && worker.next_bytes != 0) {
+        // Each panel fetches its share of what most probably is read next, so that none waits for all of it.
         const std::size_t tiles = block.blocks / int8_tile_blocks(kInt8Panel) + 1;
-        const std::size_t bytes = block.blocks * code_block_bytes(items_.dim()) / panels_.size();
-        block.next = block.codes + block.blocks * code_block_bytes(items_.dim()) + panel * bytes;
+        const std::size_t bytes = worker.next_bytes / panels_.size();
+        block.next = worker.next + panel * bytes;
         block.next_share = (bytes / tiles + kCacheLine - 1) / kCacheLine * kCacheLine;
     }
-    const Int8Queries queries{query_codes_.data() + of.codes,   of.count,
-                              code_sums_.data() + of.begin,     scale_.data() + of.begin,
-                              inverse_scale_.data() + of.begin, sigma_.data() + of.begin,
-                              offset_.data() + of.begin,        cutoffs + of.begin};
-    const std::size_t next = kernels_.int8->scan(block, queries, row / kCodeRows, hits, capacity, hit_count);
+    const std::size_t next =
+        kernels_.int8->scan(block, queries(panel, cutoffs), row / kCodeRows, hits, capacity, hit_count);
     return std::min(next * kCodeRows, worker.rows);
 }
 

@@ -17,7 +17,8 @@ namespace aigc_fast {
 
 class Int8Scanner {
   public:
-    // `codes` may be null: rows are then coded on the fly. Of identical rows, no more than the first `copies` are wanted.
+    // `codes` may be null: rows are then coded on the fly. Of identical rows, no more than the first `copies` are
+    // wanted.
     Int8Scanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
                 const ItemCodes* codes, std::size_t copies, int threads);
 
@@ -27,7 +28,8 @@ class Int8Scanner {
     struct Worker {
         Int8Block block{};
         std::size_t rows = 0;
-        bool last = false;  // no block comes after it
+        const std::uint8_t* next = nullptr;  // what most probably is read after this block
+        std::size_t next_bytes = 0;
         const RowKind* kinds = nullptr;
         std::vector<std::uint32_t> unbounded;  // rows of the block that every query must consider
         std::vector<RowEncoder> encoder;       // none or one
@@ -43,6 +45,7 @@ class Int8Scanner {
     void load(Worker& worker, std::size_t begin, std::size_t end) const;
     std::size_t scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
                      std::size_t capacity, std::size_t* hit_count) const;
+    Int8Queries queries(std::size_t panel, const float* cutoffs) const;
     bool bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const;
 
   private:
@@ -52,6 +55,7 @@ class Int8Scanner {
         std::size_t codes;  // where its codes start
     };
     void lay_out_panels();
+    std::vector<double> unit_queries(const Panel& panel, const CodeSpace& space) const;
     void pack(const Panel& panel);
 
     const QueryGroup& group_;
@@ -59,6 +63,7 @@ class Int8Scanner {
     Metric metric_;
     const Kernels& kernels_;
     const ItemCodes* item_codes_;
+    std::size_t code_dim_;
     CodeSpace plain_space_;
     RowKind first_unwanted_copy_ = RowKind::copy;
     std::vector<Panel> panels_;

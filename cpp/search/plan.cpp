@@ -1,7 +1,10 @@
 #include "search/plan.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+
+#include "index/item_codes.hpp"
 
 namespace aigc_fast {
 namespace {
@@ -14,18 +17,28 @@ constexpr double kReadPerByte = 0.05;        // from memory, shared by all queri
 constexpr double kScanPerCall = 2000.0;      // panels, candidate buffers
 constexpr double kF32Survivors = 3.0;        // candidates a query, as multiples of k
 constexpr double kInt8Survivors = 9.0;
+constexpr double kRefinePerPair = 15.0;  // what a head lets through, beside its elements
+constexpr double kRefinePerElement = 0.025;
 constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
 
 constexpr std::size_t kFirstStride = 64;
 constexpr std::size_t kFirstWaveRows = 512;  // at least
 constexpr std::size_t kFirstWaveRowsOfFew = 4096;
 constexpr std::size_t kFewResults = 32;
-constexpr std::size_t kFewestRows = 192;     // of a block: whole tiles of every scan
+constexpr std::size_t kFewestRows = 192;  // of a block: whole tiles of every scan
 
 // Blocks that leave room for the queries in a second-level cache.
 constexpr std::size_t kBlockBytes = 256u << 10;
 
 PlanOverride overrides_in_force;
+
+// The share of pairs that heads let through was measured for few results; cutoffs that reach deeper let more through,
+// by about the square root.
+double surviving_share(const Head& head, std::size_t results) {
+    constexpr double kMeasuredResults = 10.0;
+    return std::min(
+        1.0, head.survivors * std::sqrt(static_cast<double>(std::max<std::size_t>(results, 1)) / kMeasuredResults));
+}
 
 double pairs_to_score(const Matrix& queries, const Matrix& items, const Filter& filter) {
     const auto query_count = static_cast<double>(queries.rows);
@@ -37,7 +50,18 @@ double pairs_to_score(const Matrix& queries, const Matrix& items, const Filter& 
 
 }  // namespace
 
-const char* name_of(Way way) { return way == Way::direct ? "direct" : way == Way::f32 ? "f32" : "int8"; }
+const char* name_of(Way way) {
+    switch (way) {
+        case Way::direct:
+            return "direct";
+        case Way::f32:
+            return "f32";
+        case Way::int8:
+            return "int8";
+        default:
+            return "cascade";
+    }
+}
 
 Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options, const Kernels& kernels) {
     const auto query_count = static_cast<double>(queries.rows);
@@ -62,19 +86,32 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
                                       elements * std::max(reading, coding + query_count * costs.int8_multiply_add)
                                 : std::numeric_limits<double>::infinity();
 
+    double cascade = std::numeric_limits<double>::infinity();
+    if (options.codes != nullptr && options.codes->head != nullptr) {
+        const Head& head = *options.codes->head;
+        const double refined = query_count * surviving_share(head, options.expected_hits);
+        cascade = kScanPerCall + kInt8Survivors * survivors +
+                  static_cast<double>(items.rows) * (static_cast<double>(head.codes.code_dim()) *
+                                                         std::max(kReadPerByte, query_count * costs.int8_multiply_add) +
+                                                     refined * (kRefinePerPair + kRefinePerElement * dim));
+    }
+
     Plan plan{};
-    const double work = std::min({direct, f32, int8});
+    const double work = std::min({direct, f32, int8, cascade});
     plan.direct_cost = direct;
     plan.f32_cost = f32;
     plan.int8_cost = int8;
-    plan.way = work == direct ? Way::direct : work == int8 ? Way::int8 : Way::f32;
+    plan.cascade_cost = cascade;
+    plan.way = work == direct ? Way::direct : work == cascade ? Way::cascade : work == int8 ? Way::int8 : Way::f32;
     plan.threads = static_cast<int>(std::clamp(work / kWorthAThread, 1.0, static_cast<double>(most)));
     if (overrides_in_force.way) plan.way = *overrides_in_force.way;
+    if (plan.way == Way::cascade && !std::isfinite(cascade)) plan.way = Way::int8;
     if (items.rows == 0) plan.way = Way::direct;
     if (overrides_in_force.threads > 0) plan.threads = overrides_in_force.threads;
 
-    const std::size_t granule = plan.way == Way::int8 ? kCodeRows * kMaxInt8TileBlocks : kScanTileRows;
-    const std::size_t element_bytes = plan.way == Way::int8 ? 1 : sizeof(float);
+    const bool coded = plan.way == Way::int8 || plan.way == Way::cascade;
+    const std::size_t granule = coded ? kCodeRows * kMaxInt8TileBlocks : kScanTileRows;
+    const std::size_t element_bytes = coded ? 1 : sizeof(float);
     const std::size_t rows = kBlockBytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
     plan.block_rows = std::clamp<std::size_t>(rows / granule, 1, 8192 / granule) * granule;
     // Waves pay where hits are what a scan spends its time on: several queries or results, and many more items than
@@ -92,9 +129,8 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
         for (plan.first_stride = 1; plan.first_stride < overrides_in_force.first_stride;)
             plan.first_stride *= kWaveGrowth;
     if (overrides_in_force.block_rows > 0)
-        plan.block_rows = plan.way == Way::int8
-                              ? (overrides_in_force.block_rows + kCodeRows - 1) / kCodeRows * kCodeRows
-                              : overrides_in_force.block_rows;
+        plan.block_rows = coded ? (overrides_in_force.block_rows + kCodeRows - 1) / kCodeRows * kCodeRows
+                                : overrides_in_force.block_rows;
     return plan;
 }
 

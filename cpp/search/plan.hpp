@@ -10,9 +10,10 @@
 namespace aigc_fast {
 
 enum class Way {
-    direct,  // score the allowed items canonically, without a scan
-    f32,     // scan float32 rows
-    int8,    // scan int8 codes: the index's, or made on the fly
+    direct,   // score the allowed items canonically, without a scan
+    f32,      // scan float32 rows
+    int8,     // scan int8 codes: the index's, or made on the fly
+    cascade,  // scan heads first, where the index has them
 };
 
 const char* name_of(Way way);
@@ -24,6 +25,7 @@ struct Plan {
     double direct_cost;  // estimates, nanoseconds of one core
     double f32_cost;
     double int8_cost;
+    double cascade_cost;  // infinite without heads
     int threads;
     std::size_t block_rows;    // rows scanned at a time: as many as stay in cache
     std::size_t first_stride;  // the first wave scans one in so many blocks, each further one kWaveGrowth times as many

@@ -14,6 +14,7 @@
 #include "base/thread_pool.hpp"
 #include "dispatch/kernels.hpp"
 #include "score/scorer.hpp"
+#include "search/cascade_scanner.hpp"
 #include "search/f32_scanner.hpp"
 #include "search/int8_scanner.hpp"
 #include "search/plan.hpp"
@@ -215,10 +216,16 @@ std::vector<std::size_t> search_group(const Search& search, const QueryGroup& gr
     if (search.plan.way == Way::f32)
         return scan_and_score(search, group, F32Scanner(group, search.items, metric, *search.kernels.f32, threads),
                               guess, selector);
+    const ItemCodes* codes = search.options.codes;
+    const std::size_t copies = selector.copies_wanted();
+    if (search.plan.way == Way::cascade)
+        return scan_and_score(
+            search, group,
+            CascadeScanner(group, search.items, metric, search.kernels, *codes, copies, threads, search.options.report),
+            guess, selector);
     return scan_and_score(search, group,
-                          Int8Scanner(group, search.items, metric, search.kernels, search.options.codes,
-                                      selector.copies_wanted(), threads),
-                          guess, selector);
+                          Int8Scanner(group, search.items, metric, search.kernels, codes, copies, threads), guess,
+                          selector);
 }
 
 template <class Selector>
@@ -233,6 +240,7 @@ void run(const Search& search, Selector& selector) {
         report->direct_cost = search.plan.direct_cost;
         report->f32_cost = search.plan.f32_cost;
         report->int8_cost = search.plan.int8_cost;
+        report->cascade_cost = search.plan.cascade_cost;
     }
     const auto group_of = [&](std::vector<std::size_t> indices) {
         return QueryGroup(search.queries, std::move(indices), search.options.metric, *search.kernels.score,

@@ -11,6 +11,7 @@ import numpy
 import numpy.typing
 
 __all__: list[str] = [
+    "BASIS_COLUMNS",
     "ItemCodes",
     "ItemSet",
     "MAX_CODED_COLUMNS",
@@ -28,6 +29,7 @@ __all__: list[str] = [
     "sparse_topk",
     "threshold",
     "topk",
+    "unit_rows",
 ]
 
 class ItemCodes:
@@ -41,9 +43,10 @@ class ItemCodes:
         metric: str,
         num_threads: typing.SupportsInt | typing.SupportsIndex,
         progress: collections.abc.Callable[[int], None] | None = None,
+        basis: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
     ) -> ItemCodes:
         """
-        Encode rows, in the space with the smallest residuals on a sample.
+        Encode rows, or their heads along a basis, in the space with the smallest residuals on a sample.
         """
     def __init__(
         self,
@@ -57,18 +60,48 @@ class ItemCodes:
         residual: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
         reach: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
         kinds: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+        basis: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
     ) -> None:
         """
         Codes from stored arrays.
         """
     def arrays(self) -> dict[str, numpy.ndarray]:
         """
-        The arrays, by name; mean only where the space is centred.
+        The arrays, by name; mean only where the space is centred, basis and row_codes only of heads.
+        """
+    def surviving_share(
+        self,
+        queries: numpy.ndarray,
+        rows: numpy.ndarray,
+        cutoffs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    ) -> float:
+        """
+        Of heads of these rows: the share of pairs that they cannot rule out, with a score to reach each query.
+        """
+    def with_head(
+        self,
+        head: ItemCodes,
+        survivors: typing.SupportsFloat | typing.SupportsIndex,
+        row_codes: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
+        num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> ItemCodes:
+        """
+        The same codes with a head that scans look at first.
+        """
+    @property
+    def head(self) -> ItemCodes:
+        """
+        The codes of the heads, or None.
         """
     @property
     def rotated(self) -> bool:
         """
         Whether the code space is rotated.
+        """
+    @property
+    def survivors(self) -> float:
+        """
+        The share of rows that heads could not rule out when the index was built.
         """
 
 class ItemSet:
@@ -96,9 +129,15 @@ class SearchReport:
     @property
     def block_rows(self) -> int: ...
     @property
+    def cascade_cost(self) -> float: ...
+    @property
     def direct_cost(self) -> float: ...
     @property
     def f32_cost(self) -> float: ...
+    @property
+    def head_hits(self) -> int: ...
+    @property
+    def head_pairs(self) -> int: ...
     @property
     def hits(self) -> int: ...
     @property
@@ -262,4 +301,10 @@ def topk(
     Write the best k items of each query into scores, ids and counts.
     """
 
+def unit_rows(rows: numpy.ndarray, metric: str) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Rows as scans see them: float32, unit rows for cosine, centred ones for Pearson.
+    """
+
+BASIS_COLUMNS: int = 32
 MAX_CODED_COLUMNS: int = 32768

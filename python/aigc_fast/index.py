@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aigc_fast import _core
+from aigc_fast import _core, index_head
 from aigc_fast.arrays import (
     Matrix,
     as_count,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 _NEVER_REMOVED = np.uint32(0xFFFFFFFF)
 _TAIL_ROWS = 4096  # a tail this long becomes a segment
 _CODED_ROWS = 256  # fewer are scored directly in no time
+_DRIFT_ROWS = 2048  # looked at, of those added and of the others
 
 
 class _Lookup:
@@ -89,6 +90,10 @@ class _Segment:
     @property
     def ids(self) -> Ids | None:
         return None if self.lookup is None else self.lookup.ids
+
+    @property
+    def survivors(self) -> float | None:
+        return None if self.codes is None or self.codes.head is None else self.codes.survivors
 
     def find(self, ids: Ids) -> Ids:
         """Return the row of each id, -1 where there is none."""
@@ -132,28 +137,40 @@ class Explanation:
     rows
         Rows of each segment.
     reports
-        For each segment: ``way`` ("direct", "f32" or "int8"), the planner's estimates ``direct_cost``, ``f32_cost`` and
-        ``int8_cost`` (nanoseconds of one core), ``isa``, ``threads``, ``block_rows``, ``hits`` (rows that the scan
-        could not rule out when it saw them), ``scored`` (canonical scores), ``scan_seconds`` and ``score_seconds``.
+        For each segment: ``way`` ("direct", "f32", "int8" or "cascade"), the planner's estimates ``direct_cost``,
+        ``f32_cost``, ``int8_cost`` and ``cascade_cost`` (nanoseconds of one core), ``isa``, ``threads``,
+        ``block_rows``, ``head_pairs`` and ``head_hits`` (pairs of queries and rows whose heads were scanned, and those
+        that heads could not rule out), ``hits`` (rows that the scan could not rule out when it saw them), ``scored``
+        (canonical scores), ``scan_seconds`` and ``score_seconds``.
+    survivors
+        For each segment: the share of pairs that heads could not rule out of a sample when the index was built; None
+        without heads.
     """
 
     queries: int
     rows: tuple[int, ...]
     reports: tuple[_core.SearchReport, ...]
+    survivors: tuple[float | None, ...]
 
     def __str__(self) -> str:
         lines = []
-        for rows, r in zip(self.rows, self.reports, strict=True):
-            costs = {"direct": r.direct_cost, "f32": r.f32_cost, "int8": r.int8_cost}
-            estimates = ", ".join(f"{way} {cost / 1e6:.2f} ms" for way, cost in costs.items())
+        for rows, r, survivors in zip(self.rows, self.reports, self.survivors, strict=True):
+            costs = {"direct": r.direct_cost, "f32": r.f32_cost, "int8": r.int8_cost, "cascade": r.cascade_cost}
+            estimates = ", ".join(f"{way} {cost / 1e6:.2f} ms" for way, cost in costs.items() if np.isfinite(cost))
             lines += [
                 f"{rows:,} rows, {self.queries} queries: {r.way} on {r.isa}, {r.threads} threads,"
                 f" blocks of {r.block_rows}",
                 f"  estimated for one core: {estimates}",
+                *([] if survivors is None else [_head_line(r, survivors, rows * self.queries)]),
                 f"  scan {r.scan_seconds * 1e3:.2f} ms, {r.hits / max(1, self.queries):.1f} hits a query;"
                 f" score {r.score_seconds * 1e3:.2f} ms, {r.scored / max(1, self.queries):.1f} scores a query",
             ]
         return "\n".join(lines)
+
+
+def _head_line(report: _core.SearchReport, survivors: float, pairs: int) -> str:
+    scanned, passed = report.head_pairs / max(1, pairs), report.head_hits / max(1, report.head_pairs)
+    return f"  heads of {scanned:.0%} of the pairs, {passed:.2%} passed; {survivors:.2%} when the index was built"
 
 
 class CosineIndex:
@@ -181,7 +198,9 @@ class CosineIndex:
     Notes
     -----
     Results are those of :func:`aigc_fast.cosine_topk`, bit for bit: a scan of int8 codes proposes, the canonical score
-    decides (docs/architecture.md). Codes take d + 2 bytes a row, about a quarter of float32 rows.
+    decides (docs/architecture.md). Codes take d + 2 bytes a row, about a quarter of float32 rows. Where rows lie near a
+    subspace of few dimensions, as embeddings often do, a scan of these rules most items out first; that takes another
+    d + 32 to d + 192 bytes a row, and is done only where a sample of the rows says that it pays.
     Searches are thread-safe and go on undisturbed during writes: each sees the items as they were when it started.
 
     Examples
@@ -215,6 +234,8 @@ class CosineIndex:
         self._num_threads = num_threads
         self._lock = threading.Lock()
         codes = self._encode(rows, id_array, progress)
+        if codes is not None:
+            codes = index_head.with_head(rows, codes, metric, threads(num_threads))
         base = _Segment(rows, None if id_array is None else _Lookup(id_array), codes, borrowed=True)
         self._tail_rows = np.empty((0, rows.shape[1]), rows.dtype)
         self._tail_ids = np.empty(0, np.int64)
@@ -229,6 +250,16 @@ class CosineIndex:
             return _core.ItemCodes.encode(*arguments)
         with require("tqdm", "index").tqdm(total=rows.shape[0], unit="row", unit_scale=True) as bar:
             return _core.ItemCodes.encode(*arguments, lambda done: bar.update(done - bar.n))
+
+    def _encode_like(
+        self, rows: npt.NDArray[Any], ids: Ids | None, model: _core.ItemCodes | None
+    ) -> _core.ItemCodes | None:
+        """Codes of rows, with heads along the same directions as those of the model."""
+        codes = self._encode(rows, ids)
+        if codes is None or model is None or model.head is None:
+            return codes
+        basis = model.head.arrays()["basis"]
+        return index_head.encode_heads(rows, codes, self._metric, threads(self._num_threads), basis, model.survivors)
 
     # Searching
 
@@ -323,7 +354,9 @@ class CosineIndex:
             arguments = (thresholds, self._metric, None, None, None, None, workers, *part)
             _core.topk(query_rows, items, k, *arguments, report)
             reports.append(report)
-        return Explanation(count, tuple(len(segment) for segment in snapshot.searched), tuple(reports))
+        searched = snapshot.searched
+        survivors = tuple(segment.survivors for segment in searched)
+        return Explanation(count, tuple(map(len, searched)), tuple(reports), survivors)
 
     def _queries(self, queries: Any) -> Matrix:
         query_rows = as_matrix(queries, "queries")
@@ -479,7 +512,7 @@ class CosineIndex:
         alive = [segment.alive(version) for segment in segments]
         rows = np.concatenate([segment.rows[keep] for segment, keep in zip(segments, alive, strict=True)])
         ids = np.concatenate([_ids_of(segment)[keep] for segment, keep in zip(segments, alive, strict=True)])
-        return _Segment(rows, _Lookup(ids), self._encode(rows, ids))
+        return _Segment(rows, _Lookup(ids), self._encode_like(rows, ids, self._snapshot.segments[0].codes))
 
     # Files and the rest
 
@@ -516,8 +549,11 @@ class CosineIndex:
         if segment.ids is not None:
             arrays["ids"] = segment.ids
         if segment.codes is not None:
-            arrays.update(segment.codes.arrays())
+            arrays.update(index_head.arrays_of(segment.codes))
             facts["rotated"] = str(int(segment.codes.rotated))
+            if segment.codes.head is not None:
+                facts["head_rotated"] = str(int(segment.codes.head.rotated))
+                facts["survivors"] = str(segment.codes.survivors)
         return arrays, facts
 
     @classmethod
@@ -531,20 +567,8 @@ class CosineIndex:
         index._num_threads = None
         index._lock = threading.Lock()
         index._on_gpu = _on_gpu(choose(device, {}), index._metric)
-        codes = index._encode(rows, ids) if "codes" not in arrays else None
-        if "codes" in arrays:
-            codes = _core.ItemCodes(
-                rows.shape[0],
-                rows.shape[1],
-                facts["metric"],
-                arrays.get("mean"),
-                facts["rotated"] == "1",
-                arrays["codes"],
-                arrays["scale"],
-                arrays["residual"],
-                arrays["reach"],
-                arrays["kinds"],
-            )
+        coded = "codes" in arrays
+        codes = index_head.codes_from(arrays, facts, rows.shape) if coded else index._encode(rows, ids)
         index._tail_rows = np.empty((0, rows.shape[1]), rows.dtype)
         index._tail_ids = np.empty(0, np.int64)
         index._next_id = int(facts["next_id"])
@@ -557,6 +581,30 @@ class CosineIndex:
 
     def __setstate__(self, state: tuple[dict[str, npt.NDArray[Any]], dict[str, str]]) -> None:
         self.__dict__.update(self._from_state(*state).__dict__)
+
+    @property
+    def head_columns(self) -> int:
+        """Columns of the heads that scans look at first; 0 where the rows have none."""
+        codes = self._snapshot.segments[0].codes
+        return 0 if codes is None or codes.head is None else int(codes.head.arrays()["basis"].shape[1])
+
+    @property
+    def drift(self) -> float:
+        """How badly the heads fit rows added since the index was built.
+
+        The share of energy that heads leave out of them, relative to that of the rows at the start: 1.0 where they
+        fit as well or where there are no heads; from about 2 on, a new index scans faster. Searches are exact anyway.
+        """
+        first, *later = self._snapshot.searched or (self._snapshot.segments[0],)
+        if first.codes is None or first.codes.head is None or not later:
+            return 1.0
+        basis = first.codes.head.arrays()["basis"]
+        left_out = []
+        for segments in (later, [first]):
+            step = 1 + sum(map(len, segments)) // _DRIFT_ROWS
+            sample = np.concatenate([segment.rows[::step] for segment in segments])
+            left_out.append(index_head.left_out(_core.unit_rows(sample, self._metric), basis))
+        return left_out[0] / max(left_out[1], 1e-12)
 
     def verify(self, sample: int = 100, *, seed: int = 0) -> None:
         """Search for ``sample`` of its own rows, with and without codes or the GPU.
@@ -615,7 +663,7 @@ class CosineIndex:
         """Bytes that the index keeps beside the caller's array."""
         total = 0
         for segment in self._snapshot.segments:
-            arrays = list(segment.codes.arrays().values()) if segment.codes is not None else []
+            arrays = list(index_head.arrays_of(segment.codes).values()) if segment.codes is not None else []
             arrays += [a for a in (segment.ids, segment.removed_at) if a is not None]
             total += sum(int(a.nbytes) for a in arrays) + (0 if segment.borrowed else int(segment.rows.nbytes))
         return total

@@ -15,6 +15,7 @@
 #include "guarded_array.hpp"
 #include "index/item_codes.hpp"
 #include "rows.hpp"
+#include "search/cascade_scanner.hpp"
 #include "search/f32_scanner.hpp"
 #include "search/int8_scanner.hpp"
 
@@ -73,6 +74,12 @@ struct Problem {
         }
     }
     double score(std::size_t query, std::size_t item) const { return scores[query * items.count + item]; }
+    double largest_score(std::size_t query) const {
+        double largest = -std::numeric_limits<double>::infinity();
+        for (std::size_t i = 0; i < items.count; ++i)
+            if (score(query, i) > largest) largest = score(query, i);  // never NaN
+        return largest;
+    }
 
     Rows<T> queries;
     Rows<T> items;
@@ -145,15 +152,17 @@ void check_scanner(const Problem<T>& problem, const QueryGroup& group, const Sca
             if (!std::isnan(problem.score(q, i)))
                 CHECK_CASE(everything.count({q, i}) == 1, "%s, dim %zu, %s: item %zu not offered to query %zu", what,
                            problem.items.dim, name_of(problem.kind), i, q);
-    // Cutoffs at scores that occur: whoever reaches them must be there.
-    for (const std::size_t rank : {std::size_t{0}, problem.items.count / 2}) {
-        for (std::size_t q = 0; q < group.count(); ++q)
-            if (group.valid(q) && !std::isnan(problem.score(q, rank)))
-                cutoffs[q] = group.at_least(q, problem.score(q, rank));
+    // Cutoffs at scores that occur, and at the largest: whoever reaches them must be there.
+    for (const std::size_t item : {std::size_t{0}, problem.items.count / 2, problem.items.count}) {
+        std::vector<double> wanted(group.count());
+        for (std::size_t q = 0; q < group.count(); ++q) {
+            wanted[q] = item < problem.items.count ? problem.score(q, item) : problem.largest_score(q);
+            if (group.valid(q) && !std::isnan(wanted[q])) cutoffs[q] = group.at_least(q, wanted[q]);
+        }
         const auto reached = scan_all(problem, group, scanner, cutoffs.data(), block_rows, what);
         for (std::size_t q = 0; q < group.count(); ++q)
             for (std::size_t i = 0; i < problem.items.count; ++i)
-                if (problem.score(q, i) >= problem.score(q, rank))
+                if (problem.score(q, i) >= wanted[q])
                     CHECK_CASE(reached.count({q, i}) == 1, "%s, dim %zu, %s: item %zu reaches the cutoff of query %zu",
                                what, problem.items.dim, name_of(problem.kind), i, q);
     }
@@ -165,28 +174,59 @@ void check_scanner(const Problem<T>& problem, const QueryGroup& group, const Sca
             CHECK_CASE(item % 4 == 3, "%s: item %zu of query %zu cannot score 2", what, item, query);
 }
 
+// Orthonormal columns at random, as many as there are dimensions and at most one less than a basis has; then zeros.
+std::vector<float> random_basis(std::size_t dim, std::mt19937_64& random) {
+    std::vector<std::vector<double>> directions;
+    std::normal_distribution<double> normal;
+    while (directions.size() < std::min(dim, kBasisColumns - 1)) {
+        std::vector<double> direction(dim);
+        for (double& x : direction) x = normal(random);
+        for (int pass = 0; pass < 2; ++pass)
+            for (const auto& other : directions) {
+                const double along = std::inner_product(direction.begin(), direction.end(), other.begin(), 0.0);
+                for (std::size_t j = 0; j < dim; ++j) direction[j] -= along * other[j];
+            }
+        // A little short, so that rounding leaves the norm of the basis at most 1.
+        const double length =
+            std::sqrt(std::inner_product(direction.begin(), direction.end(), direction.begin(), 0.0)) * (1.0 + 1e-6);
+        for (double& x : direction) x /= length;
+        directions.push_back(direction);
+    }
+    std::vector<float> basis(dim * kBasisColumns);
+    for (std::size_t column = 0; column < directions.size(); ++column)
+        for (std::size_t j = 0; j < dim; ++j)
+            basis[j * kBasisColumns + column] = static_cast<float>(directions[column][j]);
+    return basis;
+}
+
 // The items' codes in a given space, in arrays of exactly the size that they must have.
 template <class T>
 struct Codes {
-    Codes(const Problem<T>& problem, bool centred, bool rotated)
+    Codes(const Problem<T>& problem, bool centred, bool rotated, const std::vector<float>* basis = nullptr)
         : reader(problem.items.matrix()),
-          mean(reader.dim()),
-          codes(code_blocks(reader.rows()) * code_block_bytes(reader.dim())),
+          code_dim(basis != nullptr ? kBasisColumns : reader.dim()),
+          mean(code_dim),
+          codes(code_blocks(reader.rows()) * code_block_bytes(code_dim)),
           scale(code_blocks(reader.rows())),
           residual(code_blocks(reader.rows())),
           reach(code_blocks(reader.rows())),
           kinds(reader.rows()) {
-        for (std::size_t j = 0; j < reader.dim(); ++j) mean[j] = 0.03f * static_cast<float>(j % 3);
-        const CodeSpace space{centred ? mean.data() : nullptr, rotated};
+        for (std::size_t j = 0; j < code_dim; ++j) mean[j] = 0.03f * static_cast<float>(j % 3);
+        CodeSpace space{centred ? mean.data() : nullptr, rotated};
+        if (basis != nullptr) {
+            space.basis = basis->data();
+            space.columns = kBasisColumns;
+        }
         encode_items(reader, nullptr, problem.metric, space, 1, codes.data(), scale.data(), residual.data(),
                      reach.data(), kinds.data(), {});
         for (std::size_t i = 0; i < reader.rows(); ++i)
             if (kinds[i] == RowKind::unbounded) unbounded.push_back(static_cast<std::uint32_t>(i));
-        view = {problem.metric, reader.rows(),    reader.dim(),    space,
-                codes.data(),   scale.data(),     residual.data(), reach.data(),
-                kinds.data(),   unbounded.data(), unbounded.size()};
+        view = {problem.metric, reader.rows(),    reader.dim(),     space,
+                codes.data(),   scale.data(),     residual.data(),  reach.data(),
+                kinds.data(),   unbounded.data(), unbounded.size(), nullptr};
     }
     RowReader reader;
+    std::size_t code_dim;
     GuardedArray<float> mean;
     GuardedArray<std::uint8_t> codes;
     GuardedArray<float> scale;
@@ -195,6 +235,16 @@ struct Codes {
     GuardedArray<RowKind> kinds;
     std::vector<std::uint32_t> unbounded;
     ItemCodes view;
+};
+
+// Heads bound scores from above only.
+struct HeadScanner : Int8Scanner {
+    using Int8Scanner::Int8Scanner;
+    bool bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const {
+        const bool real = Int8Scanner::bounds(worker, query, hit, bounds);
+        bounds->lower = -kInfinity;
+        return real;
+    }
 };
 
 // Each row lies within `residual` of its code, whose length is at most `reach`: what the int8 bound is made of.
@@ -246,6 +296,19 @@ void check_problem(const Kernels& kernels, std::size_t query_count, std::size_t 
             check_scanner(problem, group, Int8Scanner(group, items, metric, kernels, &codes.view, kAllCopies, 1), 32,
                           rotated ? "int8 rotated" : "int8 codes");
         }
+    const bool centred = metric != Metric::inner_product && dim % 2 == 0;
+    const bool rotated = query_count % 2 == 0;
+    const std::vector<float> basis = random_basis(dim, random);
+    const Codes<T> codes(problem, centred, rotated);
+    const Codes<T> heads(problem, centred, rotated, &basis);
+    GuardedArray<std::uint8_t> code_rows(items.rows() * code_row_bytes(dim));
+    lay_out_rows(codes.view, 1, code_rows.data());
+    const Head head{heads.view, code_rows.data(), 1.0f};
+    ItemCodes both = codes.view;
+    both.head = &head;
+    check_scanner(problem, group, HeadScanner(group, items, metric, kernels, &heads.view, kAllCopies, 1), 32, "heads");
+    check_scanner(problem, group, CascadeScanner(group, items, metric, kernels, both, kAllCopies, 1, nullptr), 32,
+                  "cascade");
 }
 
 }  // namespace

@@ -51,15 +51,18 @@ struct ItemCodes;  // int8 codes of the items, for faster scans: see index/item_
 
 // What a search chose and did.
 struct SearchReport {
-    const char* way = "";  // "direct", "f32" or "int8"
+    const char* way = "";  // "direct", "f32", "int8" or "cascade"
     const char* isa = "";
     int threads = 0;
     std::size_t block_rows = 0;
     double direct_cost = 0.0;  // the planner's estimates, nanoseconds of one core
     double f32_cost = 0.0;
     double int8_cost = 0.0;
-    std::atomic<std::uint64_t> hits{0};    // rows that a scan could not rule out when it saw them
-    std::atomic<std::uint64_t> scored{0};  // canonical scores computed
+    double cascade_cost = 0.0;
+    std::atomic<std::uint64_t> hits{0};        // rows that a scan could not rule out when it saw them
+    std::atomic<std::uint64_t> head_pairs{0};  // of queries and rows whose heads a cascade scanned
+    std::atomic<std::uint64_t> head_hits{0};   // of these, those that the heads could not rule out
+    std::atomic<std::uint64_t> scored{0};      // canonical scores computed
     double scan_seconds = 0.0;
     double score_seconds = 0.0;
 };

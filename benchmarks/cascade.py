@@ -1,0 +1,158 @@
+"""Compare searches that look at heads first with plain int8 scans of the same codes, data by data.
+
+    python -m benchmarks.cascade --output docs/figures/cascade.json
+
+Both search the same codes in turn, in one process; ids and scores must have the same bits. Data without a subspace of
+few dimensions are there too: they get no heads, so what may differ is the time that it takes to find that out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import aigc_fast
+from aigc_fast import _core
+from aigc_fast.data import load_ml100k
+from benchmarks import datasets, embeddings, machine, report, timing
+from benchmarks.results import Record, Results
+
+BATCHES, KS = (1, 16, 256), (10, 100)
+
+
+def spectrum_exponent() -> float:
+    """Fit the power of i by which the variances of the reviews' embeddings fall."""
+    rows = embeddings.load("reviews")
+    values = np.linalg.eigvalsh(np.cov(rows, rowvar=False))[::-1]
+    place = np.arange(1, len(values) + 1)
+    middle = slice(4, len(values) // 2)
+    return -float(np.polyfit(np.log(place[middle]), np.log(values[middle]), 1)[0])
+
+
+def power_law(items: int, dims: int, queries: int) -> datasets.Data:
+    """Draw normal rows whose variances fall like those of the reviews."""
+    scale = (np.arange(1, dims + 1) ** (-spectrum_exponent() / 2)).astype(np.float32)
+    axes, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((dims, dims)))
+    turn = scale[:, None] * axes.astype(np.float32)
+    return datasets.Data(*(datasets.Rows(rows.raw @ turn) for rows in datasets.gaussian(items, dims, queries)))
+
+
+def trained_factors(items: int, dims: int, queries: int) -> datasets.Data:
+    """Draw factors as graph models train them: normal, with variances that fall by half over the dimensions."""
+    data = datasets.gaussian(items, dims, queries)
+    for rows in data:
+        rows.raw[:] *= np.linspace(1.0, 0.7, dims, dtype=np.float32)
+    return data
+
+
+def ml100k(queries: int) -> datasets.Data:
+    """Return the users of MovieLens-100K as rows of ratings; the first are the queries."""
+    rows = load_ml100k().user_items.toarray().astype(np.float32)
+    return datasets.Data(datasets.Rows(rows), datasets.Rows(rows[:queries]))
+
+
+DATA: dict[str, Callable[[int], datasets.Data]] = {
+    "fashion-mnist": datasets.fashion_mnist,
+    "reviews": datasets.reviews,
+    "power-law": lambda queries: power_law(1_000_000, 768, queries),
+    "gaussian": lambda queries: datasets.gaussian(1_000_000, 128, queries),
+    "gaussian-wide": lambda queries: datasets.gaussian(100_000, 768, queries),
+    "factors": lambda queries: trained_factors(100_000, 64, queries),
+    "ml-100k": ml100k,
+}
+SMALL: dict[str, Callable[[int], datasets.Data]] = {
+    "power-law": lambda queries: datasets.power_law(20_000, 128, queries),
+    "gaussian": lambda queries: datasets.gaussian(20_000, 128, queries),
+}
+
+
+def searches(name: str, data: datasets.Data, options: argparse.Namespace) -> list[Record]:
+    """Time the planner's choice in turn with a plain scan of the same index, for every batch and k."""
+    index = aigc_fast.CosineIndex(data.items.raw, num_threads=options.threads)
+    records = []
+    for batch in BATCHES:
+        queries = data.queries.raw[:batch]
+        for k in KS:
+            found: dict[str, aigc_fast.TopK] = {}
+
+            def call(way: str | None, queries: Any = queries, k: int = k, found: Any = found) -> None:
+                _core.override_plan(way)
+                found[str(way)] = index.topk(queries, k, num_threads=options.threads)
+
+            calls: dict[str, Callable[[], Any]] = {str(way): lambda way=way: call(way) for way in (None, "int8")}
+            try:
+                times = timing.interleaved(calls, options.rounds, options.budget)
+            finally:
+                _core.override_plan()
+            if not all(map(np.array_equal, found["None"], found["int8"])):
+                raise SystemExit(f"{name}, batch {batch}, k={k}: results differ from the plain scan's")
+            explained = index.explain(queries, k, num_threads=options.threads)
+            did, survivors = explained.reports[0], explained.survivors[0]
+            shape = {"data": name, "items": len(data.items.raw), "dims": data.items.raw.shape[1]}
+            taken = timing.medians(times)
+            records.append(
+                {"what": "search", **shape, "queries": batch, "k": k, "way": did.way, "survivors": survivors}
+                | {"passed": did.head_hits / did.head_pairs if did.head_pairs else None}
+                | {"seconds": taken["None"], "plain_seconds": taken["int8"]}
+                | {"ratio": float(np.median(np.divide(times["int8"], times["None"])))}
+            )
+    return records
+
+
+def build(name: str, data: datasets.Data, options: argparse.Namespace) -> Record:
+    """Time the building of an index in turn with coding its rows, which is all that it takes without heads."""
+    rows = data.items.raw
+    calls: dict[str, Callable[[], Any]] = {
+        "index": lambda: aigc_fast.CosineIndex(rows, num_threads=options.threads),
+        "codes": lambda: _core.ItemCodes.encode(rows, None, "cosine", options.threads),
+    }
+    times = timing.interleaved(calls, options.rounds, options.budget)
+    index = aigc_fast.CosineIndex(rows, num_threads=options.threads)
+    heads = index.head_columns
+    taken = timing.medians(times)
+    return {
+        "what": "build",
+        "data": name,
+        "items": len(rows),
+        "dims": rows.shape[1],
+        "columns": heads,
+        "seconds": taken["index"],
+        "plain_seconds": taken["codes"],
+        "ratio": float(np.median(np.divide(times["index"], times["codes"]))),
+        "extra_memory": index.nbytes / rows.nbytes,
+    }
+
+
+def main() -> None:
+    """Run, print tables, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
+    parser.add_argument("--threads", type=int, default=aigc_fast.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=31, help="timed calls of each, at most")
+    parser.add_argument("--budget", type=float, default=1.0, help="seconds for each")
+    parser.add_argument("--output", type=Path, help="JSON file, written after every kind of data")
+    parser.add_argument("--resume", action="store_true", help="keep what the file has")
+    parser.add_argument("--check", action="store_true", help="small data, for the answers; the times mean nothing")
+    options = parser.parse_args()
+    machine.refuse_slowed_peers()
+    results = Results(machine.describe("cascade", options.threads), options.output, options.resume)
+    for name, load in SMALL.items() if options.check else ((name, DATA[name]) for name in options.data):
+        if results.find({"what": "build", "data": name}) is not None:
+            continue
+        try:
+            data = load(max(BATCHES))
+        except (datasets.MissingDataError, embeddings.MissingEmbeddingsError) as error:
+            print(f"left out: {error}")
+            continue
+        results.add(build(name, data, options), *searches(name, data, options))
+        gc.collect()
+    print(report.cascade(results.about, results.records))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+#include "search/cascade_scanner.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include "base/float_environment.hpp"
+
+namespace aigc_fast {
+namespace {
+
+constexpr std::size_t kHeadHits = 768;     // room for what a head lets through at a time
+constexpr std::size_t kWorthOneIn = 8;     // a head that lets through more than one pair in so many saves nothing
+constexpr std::uint8_t kMostFailures = 6;  // after n failures in a row, 2^n - 1 blocks go without a head
+
+}  // namespace
+
+CascadeScanner::CascadeScanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
+                               const ItemCodes& codes, std::size_t copies, int threads, SearchReport* report)
+    : full_(group, items, metric, kernels, &codes, copies, threads),
+      head_(group, items, metric, kernels, &codes.head->codes, copies, threads),
+      codes_(codes),
+      kernels_(kernels),
+      row_bytes_(code_row_bytes(codes.dim)),
+      query_rows_(group.count() * row_bytes_),
+      report_(report) {
+    std::fill_n(query_rows_.data(), query_rows_.size(), std::int8_t{0});
+    for (std::size_t panel = 0; panel < panels(); ++panel) {
+        const Int8Queries queries = full_.queries(panel, nullptr);
+        const std::size_t width = int8_panel_width(queries.count);
+        for (std::size_t i = 0; i < queries.count; ++i)
+            for (std::size_t at = 0; at < code_groups(codes.dim) * kCodeGroup; at += kCodeGroup)
+                std::memcpy(query_rows_.data() + (panel_begin(panel) + i) * row_bytes_ + at,
+                            queries.codes + at * width + i * kCodeGroup, kCodeGroup);
+    }
+}
+
+CascadeScanner::Worker CascadeScanner::worker(std::size_t block_rows) const {
+    Worker worker{full_.worker(block_rows), head_.worker(block_rows), {}, false, {}, {}};
+    worker.pause.resize(panels());
+    worker.failures.resize(panels());
+    return worker;
+}
+
+std::size_t CascadeScanner::tile_hits(std::size_t panel) const { return std::max(kHeadHits, full_.tile_hits(panel)); }
+
+void CascadeScanner::load(Worker& worker, std::size_t begin, std::size_t end) const {
+    full_.load(worker, begin, end);
+    head_.load(worker.head, begin, end);
+    worker.code_rows = {codes_.head->rows + begin * row_bytes_, row_bytes_};
+    // Of a large batch, some query looks at almost every row: they take longer to come from memory than the heads.
+    worker.head.next = codes_.head->rows + end * row_bytes_;
+    worker.head.next_bytes = std::min(codes_.rows - end, end - begin) * row_bytes_;
+}
+
+std::size_t CascadeScanner::scan(Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
+                                 std::size_t capacity, std::size_t* hit_count) const {
+    std::uint8_t& pause = worker.pause[panel];
+    if (row == 0) {
+        worker.by_head = pause == 0;
+        if (pause > 0) --pause;
+    }
+    if (worker.by_head) {
+        std::size_t count = 0;
+        const std::size_t next = head_.scan(worker.head, panel, cutoffs, row, hits, capacity, &count);
+        const Int8Queries queries = full_.queries(panel, cutoffs);
+        const std::size_t pairs = (next - row) * queries.count;
+        if (report_ != nullptr) {
+            report_->head_pairs.fetch_add(pairs, std::memory_order_relaxed);
+            report_->head_hits.fetch_add(count, std::memory_order_relaxed);
+        }
+        if (count * kWorthOneIn <= pairs) {
+            *hit_count = kernels_.int8->refine(worker.code_rows, worker.block, queries,
+                                               query_rows_.data() + panel_begin(panel) * row_bytes_, hits, count);
+            worker.failures[panel] = 0;
+            return next;
+        }
+        std::uint8_t& failures = worker.failures[panel];
+        failures = std::min<std::uint8_t>(static_cast<std::uint8_t>(failures + 1), kMostFailures);
+        pause = static_cast<std::uint8_t>((1u << failures) - 1);
+        worker.by_head = false;
+    }
+    return full_.scan(worker, panel, cutoffs, row, hits, std::min(capacity, full_.tile_hits(panel)), hit_count);
+}
+
+double surviving_share(const Matrix& queries, const Matrix& items, const ItemCodes& heads, const double* cutoffs) {
+    const DefaultFloatEnvironment environment;
+    const Kernels& kernels = active_kernels();
+    const RowReader query_rows(queries);
+    const RowReader item_rows(items);
+    std::vector<std::size_t> indices(queries.rows);
+    std::iota(indices.begin(), indices.end(), std::size_t{0});
+    const QueryGroup group(query_rows, std::move(indices), heads.metric, *kernels.score, 1);
+    const Int8Scanner scanner(group, item_rows, heads.metric, kernels, &heads, 0, 1);
+    std::vector<float> padded(group.count() + kCutoffPadding, std::numeric_limits<float>::infinity());
+    for (std::size_t q = 0; q < group.count(); ++q)
+        if (group.valid(q)) padded[q] = group.at_least(q, cutoffs[q]);
+    AlignedArray<Hit> hits(kHeadHits);
+    Int8Scanner::Worker worker = scanner.worker(items.rows);
+    scanner.load(worker, 0, items.rows);
+    std::size_t survivors = worker.unbounded.size() * group.count();
+    for (std::size_t panel = 0; panel < scanner.panels(); ++panel)
+        for (std::size_t row = 0; row < items.rows;) {
+            std::size_t count = 0;
+            row = scanner.scan(worker, panel, padded.data(), row, hits.data(), kHeadHits, &count);
+            survivors += static_cast<std::size_t>(std::count_if(hits.data(), hits.data() + count, [&](const Hit& hit) {
+                if (hit.row >= items.rows) return false;
+                const RowKind kind = worker.kinds[hit.row];
+                return kind != RowKind::unbounded && kind != RowKind::never;
+            }));
+        }
+    const double pairs = static_cast<double>(queries.rows) * static_cast<double>(items.rows);
+    return pairs == 0.0 ? 0.0 : static_cast<double>(survivors) / pairs;
+}
+
+}  // namespace aigc_fast
