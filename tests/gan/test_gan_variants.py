@@ -204,11 +204,14 @@ def test_pixels_have_their_place():
 
 def test_initial_convolutions_keep_the_size_of_their_inputs():
     """Kaiming's weights keep the mean square where half the units are off; the picture's border loses some taps."""
-    generator = Generator(64, 1, 64 * 64, (256,), image_shape=(64, 64), rng=seeded(0))
-    decoder = generator.output
-    inputs = decoder[2](decoder[1](decoder[0](torch.randn(50, 256, generator=seeded(1)))))
-    outputs = decoder[4](decoder[3](inputs))
-    assert outputs.square().mean().item() == pytest.approx(inputs.square().mean().item(), rel=0.15)
+    ratios = []
+    for seed in range(12):  # few channels: one draw of the weights may be a fifth off
+        decoder = Generator(4, 1, 64 * 64, (64,), image_shape=(64, 64), rng=seeded(seed)).output
+        with torch.no_grad():
+            inputs = decoder[2](decoder[1](decoder[0](torch.randn(20, 64, generator=seeded(99)))))
+            outputs = decoder[4](decoder[3](inputs))
+        ratios.append(outputs.square().mean().item() / inputs.square().mean().item())
+    assert np.mean(ratios) == pytest.approx(1, abs=0.15)
 
 
 def test_encoder_sees_vector_and_condition():
