@@ -33,7 +33,7 @@ PROFILE_DIM = 12  # of the collaborative vectors: the users differ in ten kinds
 LIKES, HELD_OUT = 20, 1000
 SHOWN_USERS = 5
 SETTINGS: dict[str, Any] = {
-    "generator": "vae",  # whose reconstructions teach the shapes, where a GAN alone takes many times longer
+    "generator": "vae",  # whose reconstructions teach the shapes early
     "reconstruction": 30.0,
     "kl": 0.1,
     "noise_dim": 16,
