@@ -107,13 +107,10 @@ def insert_field(a: Array, b: Array, position: Array, length: Array) -> Array:
 def permute_bytes(a: Array, b: Array, selector: Array) -> Array:
     """prmt in its default mode."""
     pool = np.stack([a, b], 1).view(np.uint8).reshape(-1, 8)
-    selector = np.broadcast_to(selector, 32)
-    result = np.zeros((32, 4), np.uint8)
-    for i in range(4):
-        nibble = (selector >> np.uint32(4 * i)) & np.uint32(15)
-        value = pool[np.arange(32), nibble & np.uint32(7)]
-        result[:, i] = np.where(nibble & np.uint32(8), np.where(value & 0x80, 0xFF, 0), value)
-    return result.view(np.uint32)[:, 0]
+    nibbles = selector[..., None] >> np.uint32([0, 4, 8, 12])
+    values = np.take_along_axis(pool, np.broadcast_to(nibbles & 7, (32, 4)).astype(np.int64), 1)
+    signs = np.where(values & 0x80, np.uint8(0xFF), np.uint8(0))
+    return np.ascontiguousarray(np.where(nibbles & 8, signs, values)).view(np.uint32)[:, 0]
 
 
 def logic3(a: Array, b: Array, c: Array, table: int) -> Array:
@@ -150,19 +147,18 @@ def dot_bytes(a: Array, b: Array, c: Array, left: Any, right: Any) -> Array:
 
 
 _GROUP, _IN_GROUP = np.arange(32) // 4, np.arange(32) % 4
+_COLUMNS = (_IN_GROUP * 4)[:, None] + np.arange(4)
 
 
 def mma_s8(a: list[Array], b: list[Array], c: list[Array]) -> list[Array]:
     """mma.m16n8k32 of int8: fragments as the PTX manual lays them out over the lanes."""
-    left = np.zeros((16, 32), np.int32)
-    right = np.zeros((32, 8), np.int32)
+    left = np.empty((16, 32), np.float32)  # holds the sums exactly, and multiplies fast
+    right = np.empty((8, 32), np.float32)
     for i, register in enumerate(a):
-        columns = (_IN_GROUP * 4 + 16 * (i // 2))[:, None] + np.arange(4)
-        left[(_GROUP + 8 * (i % 2))[:, None], columns] = register.view(np.int8).reshape(32, 4)
+        left[(_GROUP + 8 * (i % 2))[:, None], _COLUMNS + 16 * (i // 2)] = register.view(np.int8).reshape(32, 4)
     for i, register in enumerate(b):
-        rows = (_IN_GROUP * 4 + 16 * i)[:, None] + np.arange(4)
-        right[rows, _GROUP[:, None]] = register.view(np.int8).reshape(32, 4)
-    product = left @ right
+        right[_GROUP[:, None], _COLUMNS + 16 * i] = register.view(np.int8).reshape(32, 4)
+    product = (left @ right.T).astype(np.int32)
     return [
         (product[_GROUP + 8 * (i // 2), _IN_GROUP * 2 + i % 2] + register.view(np.int32)).view(np.uint32)
         for i, register in enumerate(c)

@@ -49,6 +49,7 @@ class Warp:
         self.shared, self.heap = block.shared, block.machine.heap.memory
         self._block = block
         self.alive = _LANES + 32 * number < threads
+        self.done = False
         self.at: int | None = 0 if self.alive.all() else None  # where all lanes are
         self.lanes_at = np.zeros(32, np.int64)  # where each lane is, while `at` is None
         self.waiting: int | None = None  # the barrier's block, while at a barrier
@@ -62,10 +63,6 @@ class Warp:
         }
         self._copies: list[tuple[Array, Array]] = []
         self._groups: deque[list[tuple[Array, Array]]] = deque()
-
-    @property
-    def done(self) -> bool:
-        return not self.alive.any()
 
     def step(self) -> None:
         """Execute one basic block."""
@@ -112,6 +109,7 @@ class Warp:
             self.lanes_at[:] = self.at
             self.at = None
         self.alive = self.alive & ~mask
+        self.done = not self.alive.any()
 
     def barrier(self, mask: Array, target: int) -> None:
         if not (mask == self.alive).all():

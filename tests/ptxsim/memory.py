@@ -144,9 +144,10 @@ class Memory:
 
     def _at(self, addresses: Array, mask: Array, size: int, what: str) -> Array:
         at = addresses[mask].astype(np.int64) - self.base
-        if (at % size).any():
+        every = np.bitwise_or.reduce(at)  # has all bits that any has, the sign's too
+        if every & (size - 1):
             raise Fault(f"{self.name} memory is {what} at a misaligned address")
-        if at.min() < 0 or at.max() > self.size - size or (self._words(self.state, at, size, 1) == _FREE).any():
+        if every < 0 or at.max() > self.size - size or not self._words(self.state, at, size, 1).all():
             raise Fault(f"{self.name} memory is {what} out of bounds")
         return at
 
