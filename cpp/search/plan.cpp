@@ -17,7 +17,7 @@ constexpr double kReadPerByte = 0.05;        // from memory, shared by all queri
 constexpr double kScanPerCall = 2000.0;      // panels, candidate buffers
 constexpr double kF32Survivors = 3.0;        // candidates a query, as multiples of k
 constexpr double kInt8Survivors = 9.0;
-constexpr double kRefinePerPair = 15.0;  // what a head lets through, beside its elements
+constexpr double kRefinePerPair = 32.0;  // what a head lets through, beside its elements
 constexpr double kRefinePerElement = 0.025;
 constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
 

@@ -51,10 +51,11 @@ def with_head(
     if count < _FEWEST_ROWS or dim < _FEWEST_COLUMNS:
         return codes
     rng = np.random.default_rng(seed)
-    sample = rows[np.sort(rng.choice(count, _SAMPLE, replace=False))]
-    units = _core.unit_rows(sample, metric)
-    if effective_dimensions(units[:: _SAMPLE // _GLANCE]) > dim / 2:
+    chosen = np.sort(rng.choice(count, _SAMPLE, replace=False))
+    if effective_dimensions(_core.unit_rows(rows[chosen[:: _SAMPLE // _GLANCE]], metric)) > dim / 2:
         return codes
+    sample = rows[chosen]
+    units = _core.unit_rows(sample, metric)
     columns = [each for each in _HEADS if each <= dim // 2]
     directions = principal_directions(units, max(columns) - 1, rng)
     queries = sample[rng.choice(_SAMPLE, _QUERIES, replace=False)]
