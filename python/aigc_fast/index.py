@@ -9,8 +9,7 @@ are merged, so that a row is copied O(log n) times. A removal marks rows with th
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +34,9 @@ from aigc_fast.arrays import (
 )
 from aigc_fast.device import Device, choose, on_host
 from aigc_fast.errors import require
+from aigc_fast.explanation import Explanation
+from aigc_fast.segment_writer import SegmentWriter
+from aigc_fast.segments import Lookup, Segment, Snapshot
 from aigc_fast.similarity import Metric, ThresholdHits, TopK
 
 if TYPE_CHECKING:
@@ -44,133 +46,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from aigc_fast.gpu.index import IndexOnGpu
+    from aigc_fast.segments import Ids
 
-    Ids = npt.NDArray[np.int64]
-
-_NEVER_REMOVED = np.uint32(0xFFFFFFFF)
-_TAIL_ROWS = 4096  # a tail this long becomes a segment
 _CODED_ROWS = 256  # fewer are scored directly in no time
 _DRIFT_ROWS = 2048  # looked at, of those added and of the others
-
-
-class _Lookup:
-    """Finds rows by their ids; sorted on first use, and shared by all states of a segment."""
-
-    def __init__(self, ids: Ids) -> None:
-        self.ids = ids
-
-    @cached_property
-    def _sorted(self) -> tuple[Ids, Ids]:
-        order = np.argsort(self.ids, kind="stable")
-        return self.ids[order], order
-
-    def find(self, ids: Ids) -> Ids:
-        """Return the row of each id, -1 where there is none; the last one where an update left an older row."""
-        if not self.ids.size:
-            return np.full(ids.shape, -1)
-        by_id, order = self._sorted
-        at = np.searchsorted(by_id, ids, side="right") - 1
-        return np.where((at >= 0) & (by_id[at] == ids), order[at], -1)
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """Rows that never change, their ids (None: row numbers), codes (None: too few to be worth it) and removals."""
-
-    rows: npt.NDArray[Any]
-    lookup: _Lookup | None
-    codes: _core.ItemCodes | None
-    borrowed: bool = False  # the caller's array
-    removed_at: npt.NDArray[np.uint32] | None = None  # entries only ever turn from _NEVER_REMOVED into a version
-    removed: int = 0
-
-    def __len__(self) -> int:
-        return int(self.rows.shape[0])
-
-    @property
-    def ids(self) -> Ids | None:
-        return None if self.lookup is None else self.lookup.ids
-
-    @property
-    def survivors(self) -> float | None:
-        return None if self.codes is None or self.codes.head is None else self.codes.survivors
-
-    def find(self, ids: Ids) -> Ids:
-        """Return the row of each id, -1 where there is none."""
-        if self.lookup is None:
-            return np.where((ids >= 0) & (ids < len(self)), ids, -1)
-        return self.lookup.find(ids)
-
-    def alive(self, version: int) -> npt.NDArray[np.bool_]:
-        """Return a mask of the rows that a reader of this version sees."""
-        if self.removed_at is None:
-            return np.ones(len(self), np.bool_)
-        return self.removed_at[: len(self)] > version
-
-    def item_set(self, version: int) -> _core.ItemSet:
-        return _core.ItemSet(self.rows, self.ids, self.codes, self.removed_at, version, self.removed)
-
-
-@dataclass(frozen=True)
-class _Snapshot:
-    segments: tuple[_Segment, ...]
-    version: int
-    count: int
-
-    @cached_property
-    def item_sets(self) -> tuple[_core.ItemSet, ...]:
-        return tuple(segment.item_set(self.version) for segment in self.segments if len(segment))
-
-    @property
-    def searched(self) -> tuple[_Segment, ...]:
-        return tuple(segment for segment in self.segments if len(segment))
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What a search chose and did, segment by segment.
-
-    Attributes
-    ----------
-    queries
-        Number of queries.
-    rows
-        Rows of each segment.
-    reports
-        For each segment: ``way`` ("direct", "f32", "int8" or "cascade"), the planner's estimates ``direct_cost``,
-        ``f32_cost``, ``int8_cost`` and ``cascade_cost`` (nanoseconds of one core), ``isa``, ``threads``,
-        ``block_rows``, ``head_pairs`` and ``head_hits`` (pairs of queries and rows whose heads were scanned, and those
-        that heads could not rule out), ``hits`` (rows that the scan could not rule out when it saw them), ``scored``
-        (canonical scores), ``scan_seconds`` and ``score_seconds``.
-    survivors
-        For each segment: the share of pairs that heads could not rule out of a sample when the index was built; None
-        without heads.
-    """
-
-    queries: int
-    rows: tuple[int, ...]
-    reports: tuple[_core.SearchReport, ...]
-    survivors: tuple[float | None, ...]
-
-    def __str__(self) -> str:
-        lines = []
-        for rows, r, survivors in zip(self.rows, self.reports, self.survivors, strict=True):
-            costs = {"direct": r.direct_cost, "f32": r.f32_cost, "int8": r.int8_cost, "cascade": r.cascade_cost}
-            estimates = ", ".join(f"{way} {cost / 1e6:.2f} ms" for way, cost in costs.items() if np.isfinite(cost))
-            lines += [
-                f"{rows:,} rows, {self.queries} queries: {r.way} on {r.isa}, {r.threads} threads,"
-                f" blocks of {r.block_rows}",
-                f"  estimated for one core: {estimates}",
-                *([] if survivors is None else [_head_line(r, survivors, rows * self.queries)]),
-                f"  scan {r.scan_seconds * 1e3:.2f} ms, {r.hits / max(1, self.queries):.1f} hits a query;"
-                f" score {r.score_seconds * 1e3:.2f} ms, {r.scored / max(1, self.queries):.1f} scores a query",
-            ]
-        return "\n".join(lines)
-
-
-def _head_line(report: _core.SearchReport, survivors: float, pairs: int) -> str:
-    scanned, passed = report.head_pairs / max(1, pairs), report.head_hits / max(1, report.head_pairs)
-    return f"  heads of {scanned:.0%} of the pairs, {passed:.2%} passed; {survivors:.2%} when the index was built"
 
 
 class CosineIndex:
@@ -236,11 +115,10 @@ class CosineIndex:
         codes = self._encode(rows, id_array, progress)
         if codes is not None:
             codes = index_head.with_head(rows, codes, metric, threads(num_threads))
-        base = _Segment(rows, None if id_array is None else _Lookup(id_array), codes, borrowed=True)
-        self._tail_rows = np.empty((0, rows.shape[1]), rows.dtype)
-        self._tail_ids = np.empty(0, np.int64)
+        base = Segment(rows, None if id_array is None else Lookup(id_array), codes, borrowed=True)
+        self._writer = SegmentWriter(rows, self._encode_like)
         self._next_id = rows.shape[0] if id_array is None else int(id_array.max(initial=-1)) + 1
-        self._snapshot = _Snapshot((base, self._tail(0)), 0, rows.shape[0])
+        self._snapshot = Snapshot((base, self._writer.tail(0)), 0, rows.shape[0])
 
     def _encode(self, rows: npt.NDArray[Any], ids: Ids | None, progress: bool = False) -> _core.ItemCodes | None:
         if self._on_gpu is not None or rows.shape[0] < _CODED_ROWS or rows.shape[1] > _core.MAX_CODED_COLUMNS:
@@ -251,11 +129,9 @@ class CosineIndex:
         with require("tqdm", "index").tqdm(total=rows.shape[0], unit="row", unit_scale=True) as bar:
             return _core.ItemCodes.encode(*arguments, lambda done: bar.update(done - bar.n))
 
-    def _encode_like(
-        self, rows: npt.NDArray[Any], ids: Ids | None, model: _core.ItemCodes | None
-    ) -> _core.ItemCodes | None:
-        """Codes of rows, with heads along the same directions as those of the model."""
-        codes = self._encode(rows, ids)
+    def _encode_like(self, rows: npt.NDArray[Any], ids: Ids | None) -> _core.ItemCodes | None:
+        """Codes of rows, with heads along the same directions as those of the first segment."""
+        codes, model = self._encode(rows, ids), self._snapshot.segments[0].codes
         if codes is None or model is None or model.head is None:
             return codes
         basis = model.head.arrays()["basis"]
@@ -363,7 +239,7 @@ class CosineIndex:
         same_columns(query_rows.array, self._snapshot.segments[0].rows, "queries", "items")
         return query_rows
 
-    def _filters(self, snapshot: _Snapshot, exclude: Any, allow: Any, count: int) -> list[tuple[Any, Any, Any]]:
+    def _filters(self, snapshot: Snapshot, exclude: Any, allow: Any, count: int) -> list[tuple[Any, Any, Any]]:
         """Return (exclude lists, allow lists, shared allowed rows) of each segment, in its rows."""
         if exclude is None and allow is None:
             return [(None, None, None)] * len(snapshot.item_sets)
@@ -376,9 +252,9 @@ class CosineIndex:
                 shared = shared_ids(allow, "allow", None)
         return [
             (
-                None if excluded is None else _rows_of_lists(segment, *excluded),
-                None if lists is None else _rows_of_lists(segment, *lists),
-                None if shared is None else np.unique(_found(segment, shared)),
+                None if excluded is None else segment.rows_of_lists(*excluded),
+                None if lists is None else segment.rows_of_lists(*lists),
+                None if shared is None else segment.rows_of(shared),
             )
             for segment in snapshot.searched
         ]
@@ -398,7 +274,7 @@ class CosineIndex:
         with self._lock:
             rows = self._checked_rows(items)
             new_ids = self._new_ids(ids, rows.shape[0])
-            self._publish(self._appended(self._snapshot, rows, new_ids))
+            self._publish(self._writer.appended(self._snapshot, rows, new_ids))
         return new_ids
 
     def remove(self, ids: Any) -> None:
@@ -410,16 +286,17 @@ class CosineIndex:
             An id is not in the index; nothing is removed then.
         """
         with self._lock:
-            self._publish(self._without(self._snapshot, np.unique(integers(ids, "ids"))))
+            self._publish(self._writer.without(self._snapshot, np.unique(integers(ids, "ids"))))
 
     def update(self, ids: Any, items: Any) -> None:
         """Replace the rows of items, all at once for readers; errors as for ``add`` and ``remove``."""
         with self._lock:
             rows = self._checked_rows(items)
             wanted = _distinct(integers(ids, "ids"), rows.shape[0])
-            self._publish(self._appended(self._without(self._snapshot, np.sort(wanted)), rows, wanted))
+            without = self._writer.without(self._snapshot, np.sort(wanted))
+            self._publish(self._writer.appended(without, rows, wanted))
 
-    def _publish(self, snapshot: _Snapshot) -> None:
+    def _publish(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
     def _checked_rows(self, items: Any) -> npt.NDArray[Any]:
@@ -437,82 +314,11 @@ class CosineIndex:
             new_ids = np.arange(self._next_id, self._next_id + count, dtype=np.int64)
         else:
             new_ids = _distinct(integers(ids, "ids"), count)
-            present = new_ids[self._located(self._snapshot, new_ids)[0] >= 0]
+            present = new_ids[self._snapshot.locate(new_ids)[0] >= 0]
             if present.size:
                 raise ValueError(f"ids must be new, but {present[0]} is in the index already")
         self._next_id = max(self._next_id, int(new_ids.max(initial=-1)) + 1)
         return new_ids
-
-    def _located(self, snapshot: _Snapshot, ids: Ids) -> tuple[Ids, Ids]:
-        """Return the segment (-1: none) and row of each id that this snapshot's readers see."""
-        segment_of, row_of = np.full(ids.shape, -1), np.full(ids.shape, -1)
-        for number, segment in enumerate(snapshot.segments):
-            rows = segment.find(ids)
-            if segment.removed_at is not None:
-                rows = np.where((rows >= 0) & (segment.removed_at[rows] > snapshot.version), rows, -1)
-            segment_of[rows >= 0], row_of[rows >= 0] = number, rows[rows >= 0]
-        return segment_of, row_of
-
-    def _without(self, snapshot: _Snapshot, ids: Ids) -> _Snapshot:
-        segment_of, row_of = self._located(snapshot, ids)
-        if (segment_of < 0).any():
-            raise KeyError(f"id {ids[segment_of < 0][0]} is not in the index")
-        version = snapshot.version + 1
-        segments = list(snapshot.segments)
-        for number in np.unique(segment_of):
-            segment, rows = segments[number], row_of[segment_of == number]
-            marks = segment.removed_at
-            if marks is None:
-                marks = np.full(max(len(segment), self._tail_capacity(segment)), _NEVER_REMOVED)
-            marks[rows] = version  # readers of earlier versions still see these rows
-            segments[number] = replace(segment, removed_at=marks, removed=segment.removed + rows.shape[0])
-        count = snapshot.count - ids.shape[0]
-        return self._compacted(_Snapshot(tuple(segments), version, count))
-
-    def _compacted(self, snapshot: _Snapshot) -> _Snapshot:
-        """Copy what is left of segments that have lost half of their rows."""
-        segments = [
-            self._merged([segment], snapshot.version)
-            if len(segment) >= _TAIL_ROWS and 2 * segment.removed > len(segment)
-            else segment
-            for segment in snapshot.segments[:-1]
-        ]
-        return replace(snapshot, segments=(*segments, snapshot.segments[-1]))
-
-    def _appended(self, snapshot: _Snapshot, rows: npt.NDArray[Any], ids: Ids) -> _Snapshot:
-        *sealed, tail = snapshot.segments
-        length, wanted = len(tail), len(tail) + rows.shape[0]
-        if wanted > self._tail_rows.shape[0]:
-            capacity = max(256, 2 * wanted)
-            self._tail_rows = _grown(tail.rows, capacity)
-            self._tail_ids = _grown(self._tail_ids[:length], capacity)
-            if tail.removed_at is not None:
-                marks = np.full(capacity, _NEVER_REMOVED)
-                marks[:length] = tail.removed_at[:length]
-                tail = replace(tail, removed_at=marks)
-        self._tail_rows[length:wanted] = rows  # beyond what any snapshot shows
-        self._tail_ids[length:wanted] = ids
-        tail = replace(self._tail(wanted), removed_at=tail.removed_at, removed=tail.removed)
-        if wanted >= _TAIL_ROWS:
-            sealed.append(self._merged([tail], snapshot.version))
-            self._tail_rows, self._tail_ids = self._tail_rows[:0].copy(), self._tail_ids[:0].copy()
-            tail = self._tail(0)
-            while len(sealed) > 2 and len(sealed[-2]) < 2 * len(sealed[-1]):  # the first may be the caller's array
-                sealed[-2:] = [self._merged(sealed[-2:], snapshot.version)]
-        return _Snapshot((*sealed, tail), snapshot.version, snapshot.count + rows.shape[0])
-
-    def _tail(self, length: int) -> _Segment:
-        return _Segment(self._tail_rows[:length], _Lookup(self._tail_ids[:length]), None)
-
-    def _tail_capacity(self, segment: _Segment) -> int:
-        return self._tail_rows.shape[0] if segment.rows.base is self._tail_rows else 0
-
-    def _merged(self, segments: list[_Segment], version: int) -> _Segment:
-        """Copy the rows that are left, coded anew."""
-        alive = [segment.alive(version) for segment in segments]
-        rows = np.concatenate([segment.rows[keep] for segment, keep in zip(segments, alive, strict=True)])
-        ids = np.concatenate([_ids_of(segment)[keep] for segment, keep in zip(segments, alive, strict=True)])
-        return _Segment(rows, _Lookup(ids), self._encode_like(rows, ids, self._snapshot.segments[0].codes))
 
     # Files and the rest
 
@@ -543,7 +349,7 @@ class CosineIndex:
             snapshot = self._snapshot
             segments = snapshot.searched
             plain = len(segments) == 1 and segments[0].removed == 0
-            segment = segments[0] if plain else self._merged(list(segments), snapshot.version)
+            segment = segments[0] if plain else self._writer.merged(list(segments), snapshot.version)
             facts = {"metric": self._metric, "next_id": str(self._next_id)}
         arrays = {"rows": segment.rows}
         if segment.ids is not None:
@@ -569,11 +375,10 @@ class CosineIndex:
         index._on_gpu = _on_gpu(choose(device, {}), index._metric)
         coded = "codes" in arrays
         codes = index_head.codes_from(arrays, facts, rows.shape) if coded else index._encode(rows, ids)
-        index._tail_rows = np.empty((0, rows.shape[1]), rows.dtype)
-        index._tail_ids = np.empty(0, np.int64)
+        index._writer = SegmentWriter(rows, index._encode_like)
         index._next_id = int(facts["next_id"])
-        base = _Segment(rows, None if ids is None else _Lookup(ids), codes)
-        index._snapshot = _Snapshot((base, index._tail(0)), 0, rows.shape[0])
+        base = Segment(rows, None if ids is None else Lookup(ids), codes)
+        index._snapshot = Snapshot((base, index._writer.tail(0)), 0, rows.shape[0])
         return index
 
     def __getstate__(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
@@ -640,7 +445,7 @@ class CosineIndex:
     def ids(self) -> Ids:
         """Ids of all items, in the order of their addition."""
         snapshot = self._snapshot
-        parts = [_ids_of(segment)[segment.alive(snapshot.version)] for segment in snapshot.segments]
+        parts = [segment.all_ids[segment.alive(snapshot.version)] for segment in snapshot.segments]
         return np.concatenate(parts)
 
     @property
@@ -698,32 +503,6 @@ def _distinct(ids: Ids, count: int) -> Ids:
     if values.shape[0] != count:
         raise ValueError(f"ids must be distinct, but {values[counts > 1][0]} occurs {counts.max()} times")
     return ids
-
-
-def _ids_of(segment: _Segment) -> Ids:
-    return np.arange(len(segment), dtype=np.int64) if segment.ids is None else segment.ids
-
-
-def _grown(array: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:
-    grown = np.empty((capacity, *array.shape[1:]), array.dtype)
-    grown[: array.shape[0]] = array
-    return grown
-
-
-def _found(segment: _Segment, ids: Ids) -> Ids:
-    rows = segment.find(ids)
-    return rows[rows >= 0]
-
-
-def _rows_of_lists(segment: _Segment, indptr: Ids, ids: Ids) -> tuple[Ids, Ids]:
-    """Id lists as lists of this segment's rows; ids that it does not have fall out."""
-    query_of = np.repeat(np.arange(indptr.shape[0] - 1), np.diff(indptr))
-    rows = segment.find(ids)
-    kept = rows >= 0
-    query_of, rows = query_of[kept], rows[kept]
-    order = np.lexsort((rows, query_of))
-    counts = np.bincount(query_of, minlength=indptr.shape[0] - 1)
-    return np.concatenate([[0], np.cumsum(counts)]), rows[order]
 
 
 def _merge_topk(parts: list[TopK], count: int, k: int, dtype: Any) -> TopK:

@@ -16,8 +16,7 @@ from aigc_fast.gpu.items import Items
 from aigc_fast.gpu.memory import PER_THREAD_STREAM, Memory, upload
 
 if TYPE_CHECKING:
-    from aigc_fast.index import _Segment as Segment
-    from aigc_fast.index import _Snapshot as Snapshot
+    from aigc_fast.segments import Segment, Snapshot
     from aigc_fast.similarity import ThresholdHits, TopK
 
 
