@@ -5,9 +5,9 @@
 
 Rows and queries lie in the GPU's memory before the clock starts; peers get unit rows and their index built. A time is
 that of the host from the call until the device has finished. The ids of ours are compared with float64 scores for the
-first queries of every cell, and the run stops where they differ; of peers, the share of right ids is shown. The floor
-is the time that the card's data sheet gives for reading the float32 rows once, or for the multiply-adds in float32 if
-that is longer; TF32 and tensor cores may go below it.
+first queries of every cell, and the run stops where they differ; of peers, the share of right ids is kept. The floor is
+the time that the card's data sheet gives for reading a byte of code for each element once, or for the multiply-adds in
+int8 if that is longer: no exact search by int8 codes can be faster.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ DIMS, BATCHES, KS = (64, 128, 768), (1, 32, 1024, 8192), (10, 100)
 CHECKED = 4  # queries of a cell
 SCORE_BYTES = 1 << 31  # of a matrix of scores that torch and CuPy make at a time
 OURS = ("index", "aigc_fast")
-# Bytes a second and float32 operations a second of the data sheets (SXM cards).
-LIMITS = {"H200": (4.8e12, 67e12), "H100": (3.35e12, 67e12), "A100": (2.0e12, 19.5e12)}
+# Bytes a second and dense int8 operations a second of the data sheets (SXM cards).
+LIMITS = {"H200": (4.8e12, 1979e12), "H100": (3.35e12, 1979e12), "A100": (2.0e12, 624e12)}
 
 Search = Callable[[Any, int], Any]  # (queries on the device, k) -> ids, shape (queries, k)
 
@@ -125,12 +125,12 @@ def rivals(device: str) -> dict[str, Callable[[Any, Any, str], Search]]:
 
 
 def floor(card: str, record: Record) -> float | None:
-    """Return the least seconds that a cell can take in float32; None for a card that is not known."""
+    """Return the least seconds that a cell can take by int8 codes; None for a card that is not known."""
     known = next((limits for name, limits in LIMITS.items() if name in card), None)
     if known is None:
         return None
     elements = record["items"] * record["dims"]
-    return float(max(4 * elements / known[0], 2 * elements * record["queries"] / known[1]))
+    return float(max(elements / known[0], 2 * elements * record["queries"] / known[1]))
 
 
 def measure(device: str, shape: tuple[int, int], batches: list[int], ks: list[int], rounds: int, out: Results) -> None:

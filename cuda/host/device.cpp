@@ -115,7 +115,11 @@ void load_kernels(int device, const void* image) {
     devices().with(device, [&](DeviceState& state) {
         if (state.module != nullptr) return;
         Handle module = nullptr;
-        check(driver().load_module(&module, image), "cuModuleLoadData");
+        try {
+            check(driver().load_module(&module, image), "cuModuleLoadData");
+        } catch (const std::runtime_error& error) {  // drivers have many words for it
+            throw NoImage(error.what());
+        }
         state.module = module;
     });
 }

@@ -15,9 +15,6 @@ enum : Status {  // those of CUresult that are told apart
     kOutOfMemory = 2,
     kNotInitialized = 3,
     kNoDevice = 100,
-    kInvalidImage = 200,
-    kNoBinaryForDevice = 209,
-    kUnsupportedPtx = 222,
 };
 
 const char* const kForked =
@@ -117,7 +114,6 @@ void check(Status status, const char* what) {
     if (status == kSuccess) return;
     const std::string message = std::string(what) + ": " + words(driver(), status);
     if (status == kOutOfMemory) throw OutOfMemory(message);
-    if (status == kInvalidImage || status == kNoBinaryForDevice || status == kUnsupportedPtx) throw NoImage(message);
     throw std::runtime_error(message);
 }
 

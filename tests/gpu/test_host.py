@@ -11,6 +11,7 @@ import pytest
 
 from aigc_fast import TopK, _cuda, cosine_similarity, cosine_threshold, cosine_topk, normalize
 from kernels.checks import assert_same_bits, assert_same_results
+from ptxsim import Fault
 
 from .conftest import on_host
 from .fake_driver import FakeDriver
@@ -78,6 +79,16 @@ def test_arrays_that_other_streams_still_write(protocol: str, seed: int, fakes: 
     foreign = type("Foreign", (GpuArray,), {"driver": driver}) if protocol != "dlpack" else fakes.cupy.Array
     x = foreign.of(np.asfortranarray(X), stream=99)
     assert_same_results(on_host(cosine_topk(fakes.torch.Array.of(Q), x, 4)), cosine_topk(Q, X, 4))
+
+
+def test_a_missing_wait_shows(driver: FakeDriver, fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_cuda, "wait_for", lambda *_: None)
+    foreign = type("Foreign", (GpuArray,), {"driver": driver})
+    with pytest.raises((Fault, AssertionError)):  # noqa: PT012  (an order of streams may happen to be right)
+        for seed in range(5):
+            driver._random.seed(seed)
+            top = cosine_topk(fakes.torch.Array.of(Q), foreign.of(X, stream=99), 4)
+            assert_same_results(on_host(top), cosine_topk(Q, X, 4))
 
 
 def test_results_follow_the_queries(driver: FakeDriver, fakes: SimpleNamespace) -> None:

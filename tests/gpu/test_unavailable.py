@@ -72,19 +72,26 @@ def test_no_image(shipped_image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert_unavailable("this build of aigc_fast has none, since nvcc was not found, and NVRTC is not installed")
 
 
-def test_nvrtc_compiles_what_was_not_shipped(shipped_image: Path) -> None:
+def test_nvrtc_compiles_what_was_not_shipped(
+    shipped_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if nvrtc.find() is None:
         pytest.skip("NVRTC is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     shipped_image.unlink()
     for source in SOURCES.iterdir():
         (shipped_image.parent / source.name).write_bytes(source.read_bytes())
     with FakeDriver(ptx(), takes_images=False):
         assert_same_results(cosine_topk(X, X, 2, device="cuda"), cosine_topk(X, X, 2))
+    monkeypatch.setattr(nvrtc, "compile_kernels", None)
+    with FakeDriver(ptx(), takes_images=False):  # the next process finds what this one compiled
+        assert_same_results(cosine_topk(X, X, 2, device="cuda"), cosine_topk(X, X, 2))
 
 
-def test_what_nvrtc_refuses(shipped_image: Path) -> None:
+def test_what_nvrtc_refuses(shipped_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if nvrtc.find() is None:
         pytest.skip("NVRTC is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     shipped_image.unlink()
     (image.KERNELS / "kernels.cu").write_text("__global__ void kernel() { undeclared(); }")
     with FakeDriver(ptx()), pytest.raises(RuntimeError, match=r"NVRTC cannot compile .* sm_90: .*undeclared"):

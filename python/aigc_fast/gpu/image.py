@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import hashlib
+import tempfile
 import threading
 from pathlib import Path
 
 from aigc_fast import _cuda
 from aigc_fast.errors import CudaUnavailable
+from aigc_fast.folders import cache_folder
 from aigc_fast.gpu import nvrtc
 
 KERNELS = Path(__file__).parent.parent / "kernels"  # kernels.cu with its headers; kernels.fatbin if nvcc was at hand
@@ -51,7 +56,26 @@ def _load(device: int, capability: int) -> None:
             " is not installed; install it (pip install nvidia-cuda-nvrtc, or nvidia-cuda-nvrtc-cu12 for drivers"
             " before 580), or build aigc_fast where nvcc is"
         )
-    _cuda.load_kernels(device, nvrtc.compile_kernels(compiler, KERNELS / "kernels.cu", capability))
+    _cuda.load_kernels(device, _compiled(compiler, capability))
+
+
+def _compiled(compiler: ctypes.CDLL, capability: int) -> bytes:
+    """Compile the sources, or take what an earlier process compiled from the same ones."""
+    key = hashlib.sha256(f"{nvrtc.version(compiler)} {capability}".encode())
+    for source in sorted(KERNELS.glob("*.*")):
+        if source.suffix != ".fatbin":
+            key.update(source.read_bytes())
+    kept = cache_folder() / f"kernels-{key.hexdigest()[:32]}.cubin"
+    try:
+        return kept.read_bytes()
+    except OSError:
+        image = nvrtc.compile_kernels(compiler, KERNELS / "kernels.cu", capability)
+    with contextlib.suppress(OSError):  # a folder that cannot be written costs time only
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as unfinished:
+            unfinished.write(image)
+        Path(unfinished.name).replace(kept)
+    return image
 
 
 def _text(capability: int) -> str:

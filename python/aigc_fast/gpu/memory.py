@@ -21,6 +21,9 @@ class Memory(Protocol):
     device: int
     stream: int
 
+    def owns(self, array: Any) -> bool:
+        """Tell whether an array is of the framework, so that its current stream orders it."""
+
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
         """Return an array of the framework, C-contiguous and uninitialized."""
 
@@ -44,6 +47,9 @@ class TorchMemory:
         self.device = device
         self.stream: int = torch.cuda.current_stream(device).cuda_stream or LEGACY_STREAM
 
+    def owns(self, array: Any) -> bool:  # noqa: D102
+        return is_torch_tensor(array)
+
     def _dtype(self, dtype: npt.DTypeLike) -> Any:
         return getattr(self._torch, np.dtype(dtype).name)
 
@@ -60,6 +66,10 @@ class TorchMemory:
         return array.to(self._dtype(dtype))
 
 
+def _is_cupy(x: object) -> bool:
+    return type(x).__module__.partition(".")[0] == "cupy"
+
+
 class CuPyMemory:
     """CuPy's memory pool and current stream."""
 
@@ -70,6 +80,9 @@ class CuPyMemory:
         self.device = device
         with cupy.cuda.Device(device):
             self.stream: int = cupy.cuda.get_current_stream().ptr or LEGACY_STREAM
+
+    def owns(self, array: Any) -> bool:  # noqa: D102
+        return _is_cupy(array)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:  # noqa: D102
         with self._cupy.cuda.Device(self.device):
@@ -99,6 +112,9 @@ class OwnMemory:
     def __init__(self, device: int) -> None:
         self.device = device
         self.stream = PER_THREAD_STREAM
+
+    def owns(self, array: Any) -> bool:  # noqa: D102
+        return isinstance(array, _OwnArray)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:  # noqa: D102
         size = math.prod(shape) * np.dtype(dtype).itemsize
@@ -134,7 +150,7 @@ def memory_of(device: int, leader: Any, *others: Any) -> Memory:
             continue
         if is_torch_tensor(x):
             return TorchMemory(device)
-        if type(x).__module__.partition(".")[0] == "cupy":
+        if _is_cupy(x):
             return CuPyMemory(device)
         kind = f"{type(x).__module__}.{type(x).__name__}"
         raise TypeError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
+import sys
 from pathlib import Path
 
 _NAMES = ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so")
@@ -12,9 +12,7 @@ _OPTIONS = ("-std=c++17", "-fmad=false", "-default-device")  # the canonical sco
 
 def find() -> ctypes.CDLL | None:
     """Open NVRTC: the system's, or that of a wheel (nvidia-cuda-nvrtc, which CuPy and torch bring)."""
-    spec = importlib.util.find_spec("nvidia")
-    roots = spec.submodule_search_locations or () if spec is not None else ()
-    for folder in [folder for root in roots for folder in sorted(Path(root).glob("*/lib"), reverse=True)]:
+    for folder in [folder for root in sys.path for folder in sorted(Path(root, "nvidia").glob("*/lib"), reverse=True)]:
         for part in folder.glob("libnvrtc-builtins.so.*"):  # NVRTC opens it by name: it must be there by then
             ctypes.CDLL(str(part))
         for library in folder.glob("libnvrtc.so.*"):
@@ -25,6 +23,13 @@ def find() -> ctypes.CDLL | None:
         except OSError:
             continue
     return None
+
+
+def version(nvrtc: ctypes.CDLL) -> str:
+    """Return the version of CUDA that it belongs to."""
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _check(nvrtc, nvrtc.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
+    return f"{major.value}.{minor.value}"
 
 
 def compile_kernels(nvrtc: ctypes.CDLL, source: Path, capability: int) -> bytes:
