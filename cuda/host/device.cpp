@@ -1,6 +1,6 @@
 #include "device.hpp"
 
-#include <limits>
+#include <array>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -83,6 +83,12 @@ int device_count() {
     int count = 0;
     check(driver().device_count(&count), "cuDeviceGetCount");
     return count;
+}
+
+std::string device_name(int device) {
+    std::array<char, 256> name{};
+    check(driver().device_name(name.data(), static_cast<int>(name.size()) - 1, handle_of(device)), "cuDeviceGetName");
+    return name.data();
 }
 
 int device_of(Address pointer) {

@@ -14,6 +14,8 @@ namespace aigc_fast::cuda {
 
 int device_count();
 
+std::string device_name(int device);
+
 // The device whose memory a pointer is of; 0 for the null pointer of an empty array.
 int device_of(Address pointer);
 

@@ -36,6 +36,7 @@ constexpr int kOldestDriver = 12000;  // CUDA 12.0
     F(error_string, cuGetErrorString, (Status status, const char** text))                                          \
     F(device_count, cuDeviceGetCount, (int* count))                                                                \
     F(get_device, cuDeviceGet, (int* device, int ordinal))                                                         \
+    F(device_name, cuDeviceGetName, (char* name, int length, int device))                                          \
     F(device_attribute, cuDeviceGetAttribute, (int* value, int attribute, int device))                             \
     F(pointer_attribute, cuPointerGetAttribute, (void* value, int attribute, Address pointer))                     \
     F(retain_context, cuDevicePrimaryCtxRetain, (Handle * context, int device))                                    \

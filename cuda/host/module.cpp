@@ -89,6 +89,7 @@ PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
     py::register_local_exception<NoImage>(module, "NoImageError", PyExc_RuntimeError);
 
     module.def("device_count", &device_count, ReleaseGil(), "Number of GPUs; raises CudaUnavailable.");
+    module.def("device_name", &device_name, ReleaseGil(), py::arg("device"), "What the driver calls a GPU.");
     module.def("device_of", &device_of, ReleaseGil(), py::arg("pointer"), "The GPU whose memory a pointer is of.");
     module.def("compute_capability", &compute_capability, ReleaseGil(), py::arg("device"), "Major * 10 + minor.");
     module.def("kernels_loaded", &kernels_loaded, ReleaseGil(), py::arg("device"), "Whether kernels can be launched.");

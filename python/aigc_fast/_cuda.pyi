@@ -23,6 +23,7 @@ __all__: list[str] = [
     "describe",
     "description_bytes",
     "device_count",
+    "device_name",
     "device_of",
     "download",
     "fill_hits",
@@ -192,6 +193,11 @@ def description_bytes(
 def device_count() -> int:
     """
     Number of GPUs; raises CudaUnavailable.
+    """
+
+def device_name(device: typing.SupportsInt | typing.SupportsIndex) -> str:
+    """
+    What the driver calls a GPU.
     """
 
 def device_of(pointer: typing.SupportsInt | typing.SupportsIndex) -> int:

@@ -34,8 +34,13 @@ def environment() -> dict[str, str]:
 
 
 def gpu() -> str:
-    """Say what a GPU does here: nothing, whether there is one or not."""
-    return "not used: this version has no CUDA backend"
+    """Name the GPUs that ``device="cuda"`` can use, or say why there are none."""
+    from aigc_fast import _cuda
+
+    try:
+        return ", ".join(_cuda.device_name(device) for device in range(_cuda.device_count()))
+    except aigc_fast.CudaUnavailable as error:
+        return f"none: {str(error).partition(';')[0]}"
 
 
 def peak_memory_mib() -> float:

@@ -146,6 +146,12 @@ class FakeDriver:
     def _device_get(self, device: Any, ordinal: int) -> None:
         device[0] = ordinal
 
+    @_function("cuDeviceGetName", c_void_p, c_int, c_int)
+    def _device_get_name(self, name: int, length: int, device: int) -> None:
+        text = f"Simulated GPU {device}".encode()
+        assert len(text) < length
+        ctypes.memmove(name, text, len(text))
+
     @_function("cuDeviceGetAttribute", ctypes.POINTER(c_int), c_int, c_int)
     def _device_get_attribute(self, value: Any, attribute: int, device: int) -> None:
         value[0] = {75: self.capability // 10, 76: self.capability % 10}[attribute]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from aigc_fast import CudaUnavailable, _cuda, cosine_topk
+from aigc_fast.environment import environment
 from aigc_fast.gpu import image, nvrtc
 from kernels.checks import assert_same_results
 
@@ -135,6 +136,13 @@ def test_devices(shipped_image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         fake.launches.clear()
         cosine_topk(there, there, 1)
         assert {device for *_, device in fake.launches} == {1}
+
+
+def test_the_environment_names_the_gpus(shipped_image: Path) -> None:
+    with FakeDriver(ptx(), devices=2):
+        assert environment()["GPU"] == "Simulated GPU 0, Simulated GPU 1"
+    with FakeDriver(ptx(), devices=0):
+        assert environment()["GPU"] == "none: the CUDA driver finds no device"
 
 
 def test_arrays_on_a_gpu_need_one(shipped_image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
