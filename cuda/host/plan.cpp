@@ -139,6 +139,25 @@ bool scan_codes(const Request& request, std::size_t max_memory) {
     return request.queries.rows >= kCodedQueries && workspace_of(request, coded, coded.panel) <= max_memory;
 }
 
+// The most queries that fit, in whole panels where one fits; 0: not even one query does.
+std::size_t group_of(const Request& request, const Plan& plan, std::size_t max_memory) {
+    const std::size_t one_panel = workspace_of(request, plan, plan.panel);
+    if (one_panel <= max_memory) {
+        // Parts of the workspace are rounded up, so that later panels take less than the first.
+        const std::size_t fixed = workspace_of(request, plan, 0);
+        const std::size_t fitting = (max_memory - fixed) / std::max<std::size_t>(1, one_panel - fixed);
+        const std::size_t wanted = std::max<std::size_t>(1, up(request.queries.rows, plan.panel) / plan.panel);
+        return std::min({fitting, wanted, kMostQueries / plan.panel}) * plan.panel;
+    }
+    std::size_t fits = 0;
+    std::size_t too_many = plan.panel;
+    while (too_many - fits > 1) {
+        const std::size_t middle = (fits + too_many) / 2;
+        (workspace_of(request, plan, middle) <= max_memory ? fits : too_many) = middle;
+    }
+    return fits;
+}
+
 }  // namespace
 
 void override_plan(const PlanOverride& override) { overrides = override; }
@@ -178,24 +197,17 @@ Workspace lay_out(const Request& request, const Plan& plan, Address workspace) {
 }
 
 Plan plan(const Request& request, std::size_t max_memory) {
-    const std::size_t queries = request.queries.rows;
     const std::size_t items = rows_of(request);
     const std::size_t dim = request.segments.front().rows.dim;
     if (items > kMostRows || dim > kMostRows)
         throw std::invalid_argument("a search on a GPU takes at most " + std::to_string(kMostRows) +
                                     " items and columns, got " + std::to_string(items) + " and " + std::to_string(dim));
     Plan plan = plan_of(request, scan_codes(request, max_memory));
-    const std::size_t fixed = workspace_of(request, plan, 0);
-    const std::size_t one_panel = workspace_of(request, plan, plan.panel);
-    if (queries != 0 && one_panel > max_memory)
+    plan.group = group_of(request, plan, max_memory);
+    if (plan.group == 0)
         throw OutOfMemory("a search of " + std::to_string(items) + " items with k=" + std::to_string(request.k) +
-                          " needs a workspace of at least " + std::to_string(one_panel) + " bytes, and max_memory is " +
-                          std::to_string(max_memory));
-    // As many whole panels as fit: parts of the workspace are rounded up, so that later ones take less than the first.
-    const std::size_t fitting =
-        (max_memory - std::min(fixed, max_memory)) / std::max<std::size_t>(1, one_panel - fixed);
-    const std::size_t most = std::min(kMostQueries / plan.panel, up(queries, plan.panel) / plan.panel);
-    plan.group = std::clamp<std::size_t>(fitting, 1, std::max<std::size_t>(1, most)) * plan.panel;
+                          " needs a workspace of at least " + std::to_string(workspace_of(request, plan, 1)) +
+                          " bytes, and max_memory is " + std::to_string(max_memory));
     plan.workspace = workspace_of(request, plan, plan.group);
     return plan;
 }

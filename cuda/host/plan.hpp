@@ -58,7 +58,7 @@ struct Plan {
     std::size_t workspace = 0;  // bytes
 };
 
-// Throws OutOfMemory, naming the bytes, where not even one panel of queries fits.
+// Throws OutOfMemory, naming the bytes, where not even one query fits.
 Plan plan(const Request& request, std::size_t max_memory);
 
 // Room in a workspace: all that a group of queries needs, and the description of one segment that has none.

@@ -134,8 +134,11 @@ def test_groups_that_fit_the_memory(driver: FakeDriver) -> None:
         cosine_threshold(q, x, thresholds, **filters, **small), cosine_threshold(q, x, thresholds, **filters)
     )
     assert_same_bits(cosine_similarity(q, x, **small), cosine_similarity(q, x), "scores")
-    with pytest.raises(MemoryError, match=r"40 items with k=3 needs a workspace of at least \d{4} bytes.* is 5000"):
-        cosine_topk(Q, X, 3, device="cuda", max_memory=5_000)
+    driver.launches.clear()  # less than a panel
+    assert_same_results(cosine_topk(Q, X, 3, device="cuda", max_memory=4_000), cosine_topk(Q, X, 3))
+    assert [name for name, *_ in driver.launches].count("write_topk") == 2
+    with pytest.raises(MemoryError, match=r"40 items with k=3 needs a workspace of at least \d{4} bytes.* is 2000"):
+        cosine_topk(Q, X, 3, device="cuda", max_memory=2_000)
 
 
 def test_a_full_gpu(driver: FakeDriver) -> None:
@@ -156,6 +159,10 @@ def test_waves(driver: FakeDriver) -> None:
 def test_edges_of_k(count: int, k: int, driver: FakeDriver) -> None:
     assert_same_results(cosine_topk(Q, X[:count], k, device="cuda"), cosine_topk(Q, X[:count], k))
     assert_same_results(cosine_topk(Q[:0], X[:5], k, device="cuda"), cosine_topk(Q[:0], X[:5], k))
+    for q, x in ((Q, X[:0]), (Q[:0], X)):
+        assert_same_results(cosine_threshold(q, x, 0.1, device="cuda"), cosine_threshold(q, x, 0.1))
+        assert_same_bits(cosine_similarity(q, x, device="cuda"), cosine_similarity(q, x), "scores")
+    assert_same_bits(normalize(Q[:0], device="cuda"), normalize(Q[:0]), "rows")
 
 
 def test_out(driver: FakeDriver, fakes: SimpleNamespace) -> None:
@@ -248,10 +255,12 @@ def test_a_threshold_search_of_codes(driver: FakeDriver) -> None:
 def test_the_plan(driver: FakeDriver) -> None:
     """Codes pay for many queries, and where they are there already; rows that are too long have none."""
 
-    def plan(queries: int, task: str = "topk", dim: int = 128, description: int = 0, memory: int = 1 << 30) -> Any:
+    def plan(
+        queries: int, task: str = "topk", dim: int = 128, description: int = 0, memory: int = 1 << 30, k: int = 10
+    ) -> Any:
         rows = _cuda.Matrix(256, "f32", 1_000_000, dim, dim, 1)
         segment = _cuda.Segment(rows, description=description)
-        request = _cuda.Request(_cuda.Matrix(256, "f32", queries, dim, dim, 1), [segment], "cosine", task, 10)
+        request = _cuda.Request(_cuda.Matrix(256, "f32", queries, dim, dim, 1), [segment], "cosine", task, k)
         return _cuda.Plan(request, memory)
 
     assert [plan(queries).coded for queries in (1, 63, 64, 1000)] == [False, False, True, True]
@@ -259,6 +268,7 @@ def test_the_plan(driver: FakeDriver) -> None:
     assert not plan(1000, "similarity").coded
     assert not plan(1000, dim=40_000, memory=1 << 40).coded
     assert not plan(1000, memory=1 << 25).coded  # no room for the codes
+    assert 1 < plan(1000, description=256, k=100_000).group < 128  # less than a panel
     groups = []
     for megabytes in (160, 170, 1 << 10):
         cut = plan(1000, memory=megabytes << 20)
