@@ -63,6 +63,18 @@ def test_dtypes(dtype: str, driver: FakeDriver, fakes: SimpleNamespace) -> None:
     assert_same_results(cosine_topk(q, x, 5, device="cuda"), expected)
 
 
+def test_torch_tensors_of_the_host(driver: FakeDriver) -> None:
+    torch = pytest.importorskip("torch")
+    for dtype in (torch.float32, torch.bfloat16):
+        q, x = (torch.from_numpy(rows).to(dtype) for rows in (Q, X))
+        top, expected = cosine_topk(q, x, 5, device="cuda"), cosine_topk(q, x, 5)
+        assert all(isinstance(part, torch.Tensor) for part in top)
+        assert_same_results(on_host(top), on_host(expected))
+        out = TopK(*map(torch.empty_like, expected))
+        assert cosine_topk(q, x, 5, device="cuda", out=out) is out
+        assert_same_results(on_host(out), on_host(expected))
+
+
 @pytest.mark.parametrize("versioned", [True, False], ids=["DLPack 1", "DLPack 0"])
 def test_strides(versioned: bool, driver: FakeDriver, fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     array = fakes.torch.Array
