@@ -1,10 +1,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstdint>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
+#include "base/aligned.hpp"
 #include "base/rows.hpp"
 #include "bindings/item_set.hpp"
 #include "search/cascade_scanner.hpp"
@@ -24,6 +26,14 @@ std::size_t columns_of(const Array<float>& basis, std::size_t dim) {
         throw std::invalid_argument("basis must have a row for each of the " + std::to_string(dim) +
                                     " dimensions and a multiple of " + std::to_string(kBasisColumns) + " columns");
     return static_cast<std::size_t>(basis.shape(1));
+}
+
+// Codes are read a cache line at a time, and NumPy's large arrays begin 16 bytes after the start of one.
+Array<std::uint8_t> aligned_bytes(py::ssize_t count) {
+    const Array<std::uint8_t> memory(count + static_cast<py::ssize_t>(kCacheLine));
+    const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
+    const std::size_t skipped = (kCacheLine - address % kCacheLine) % kCacheLine;
+    return Array<std::uint8_t>(count, memory.data() + skipped, memory);
 }
 
 }  // namespace
@@ -89,7 +99,7 @@ CodeArrays CodeArrays::encode(const py::array& rows, const std::optional<Int64Ar
     const std::size_t code_dim = space.code_dim(matrix.cols);
     const auto blocks = static_cast<py::ssize_t>(code_blocks(matrix.rows));
     Array<float> mean(static_cast<py::ssize_t>(code_dim));
-    Array<std::uint8_t> codes(blocks * static_cast<py::ssize_t>(code_block_bytes(code_dim)));
+    Array<std::uint8_t> codes = aligned_bytes(blocks * static_cast<py::ssize_t>(code_block_bytes(code_dim)));
     Array<float> scale(blocks);
     Array<float> residual(blocks);
     Array<float> reach(blocks);
@@ -130,7 +140,7 @@ std::shared_ptr<CodeArrays> CodeArrays::with_head(std::shared_ptr<CodeArrays> he
         check_size(*row_codes, bytes, "row_codes");
         result->row_codes_ = *row_codes;
     } else {
-        result->row_codes_ = Array<std::uint8_t>(static_cast<py::ssize_t>(bytes));
+        result->row_codes_ = aligned_bytes(static_cast<py::ssize_t>(bytes));
         std::uint8_t* out = result->row_codes_.mutable_data();
         const py::gil_scoped_release release;
         lay_out_rows(view_, num_threads, out);

@@ -40,7 +40,7 @@ class ResultFilter {
         return !paged() || comes_before({filter_.after_score[query], filter_.after_id[query], 0}, result);
     }
 
-    // The most rows that row_allowed and score_allowed may hide from any of the queries beside those below its threshold.
+    // The most rows that row_allowed and score_allowed may hide from a query, beside those below its threshold.
     std::size_t most_hidden(std::size_t query_count) const {
         if (paged() || filter_.allow.indptr != nullptr || filter_.allow_ids != nullptr)
             return std::numeric_limits<std::size_t>::max();
