@@ -109,8 +109,9 @@ class UserKNN(_Neighbours):
     Notes
     -----
     Memory-based: `fit` and `partial_fit` are O(nnz), and `recommend` and `predict` search the neighbours of the
-    users asked for among all, at most one addition for every two entries that share an item. Items that no neighbour
-    has are not returned; a user without history gets an empty list.
+    users asked for among all, at most one addition for every two entries that share an item. Each call also passes over
+    the training matrix, so ask for many users at once. Items that no neighbour has are not returned; a user without
+    history gets an empty list.
 
     Examples
     --------
