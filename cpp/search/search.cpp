@@ -146,6 +146,13 @@ struct Wave {
         const std::size_t upto = (blocks + stride - 1) / stride;
         return first ? upto : upto - (upto + kWaveGrowth - 1) / kWaveGrowth;  // less those of the waves before
     }
+    // The share of the rows that has been scanned when the wave ends, or a little more: with few blocks, well above one
+    // in `stride`.
+    double share(std::size_t rows, std::size_t block_rows) const {
+        const std::size_t blocks = (rows + block_rows - 1) / block_rows;
+        const std::size_t scanned = std::min(rows, (blocks + stride - 1) / stride * block_rows);
+        return static_cast<double>(scanned) / static_cast<double>(rows);
+    }
     std::size_t block(std::size_t i) const { return stride * (first ? i : i + i / (kWaveGrowth - 1) + 1); }
 };
 
@@ -184,8 +191,9 @@ std::vector<std::size_t> scan_and_score(const Search& search, const QueryGroup& 
     selector.begin(group, threads.workers.size(), guess);
     const std::size_t first = guess ? search.plan.first_stride : 1;
     for (std::size_t stride = first; stride > 0; stride /= kWaveGrowth) {
-        selector.begin_wave(1.0 / static_cast<double>(stride));
-        scan_wave(search, group, scanner, {stride, stride == first}, threads, selector);
+        const Wave wave{stride, stride == first};
+        selector.begin_wave(wave.share(search.items.rows(), search.plan.block_rows));
+        scan_wave(search, group, scanner, wave, threads, selector);
         if (stride == 1) break;
         parallel_for(group.count(), search.plan.threads, [&](std::size_t q, std::size_t) { selector.end_wave(q); });
     }
