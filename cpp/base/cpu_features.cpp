@@ -51,9 +51,12 @@ unsigned cpu_features() {
         __builtin_cpu_supports("avx512vl"))
         features |= kAvx512;
     if (__builtin_cpu_supports("avx512vnni")) features |= kAvx512Vnni;
-    // Not every compiler knows this one by name.
+    // Not every compiler knows these by name. The other AVX-512 features say that the system keeps its registers.
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-    if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1u) != 0) features |= kAvxVnni;
+    if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) {
+        if ((eax >> 4 & 1u) != 0) features |= kAvxVnni;
+        if ((eax >> 5 & 1u) != 0) features |= kAvx512Bf16;
+    }
 #elif defined(__aarch64__)
     if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) features |= kNeonDotProd;
 #endif

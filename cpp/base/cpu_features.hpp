@@ -9,6 +9,7 @@ enum CpuFeature : unsigned {
     kAvx512 = 1u << 1,  // F, BW, DQ, VL together
     kAvx512Vnni = 1u << 2,
     kAvxVnni = 1u << 3,
+    kAvx512Bf16 = 1u << 5,
     kNeonDotProd = 1u << 4,  // NEON itself is part of 64-bit ARM
 };
 

@@ -28,7 +28,8 @@ float sampled_residual(const RowReader& rows, Metric metric, const Kernels& kern
     const std::size_t samples = std::min(kSampleBlocks, full_blocks);
     float sum = 0.0f;
     for (std::size_t i = 0; i < samples; ++i)
-        sum += encoder.encode(full_blocks * i / samples * kCodeRows, kCodeRows, codes.data(), kinds).residual;
+        sum += encoder.encode(*kernels.int8, full_blocks * i / samples * kCodeRows, kCodeRows, codes.data(), kinds)
+                   .residual;
     return sum;
 }
 
@@ -114,9 +115,11 @@ const float* RowEncoder::project(std::size_t begin, std::size_t count, RowKind* 
     return coded;
 }
 
-CodeBlock RowEncoder::encode(std::size_t begin, std::size_t count, std::uint8_t* codes, RowKind* kinds) {
+CodeBlock RowEncoder::encode(const CodeScanKernels& kernels, std::size_t begin, std::size_t count, std::uint8_t* codes,
+                             RowKind* kinds) {
     const float* rows = project(begin, count, kinds);
-    CodeBlock block = kernels_.int8->encode(rows, code_stride_, code_stride_ / kCodeGroup, codes);
+    const std::size_t bytes = space_.code_dim(rows_.dim()) * code_bytes(kernels.type);
+    CodeBlock block = kernels.encode(rows, code_stride_, code_groups(bytes), codes);
     const float length = metric_ == Metric::inner_product ? block.reach + block.residual : 1.0f;
     block.residual += length * space_.item_rounding(rows_.dim());
     return block;
@@ -159,8 +162,8 @@ void encode_items(const RowReader& rows, const std::int64_t* ids, Metric metric,
         RowEncoder encoder(rows, metric, kernels, space);
         for (std::size_t b = begin; b < end; ++b) {
             const std::size_t row = b * kCodeRows;
-            const CodeBlock block =
-                encoder.encode(row, std::min(kCodeRows, rows.rows() - row), codes + b * block_bytes, kinds + row);
+            const CodeBlock block = encoder.encode(*kernels.int8, row, std::min(kCodeRows, rows.rows() - row),
+                                                   codes + b * block_bytes, kinds + row);
             scale[b] = block.scale;
             residual[b] = block.residual;
             reach[b] = block.reach;
@@ -210,7 +213,7 @@ void lay_out_rows(const ItemCodes& codes, int threads, std::uint8_t* out) {
                  });
 }
 
-Int8Block ItemCodes::blocks(std::size_t first, std::size_t count) const {
+CodedBlocks ItemCodes::blocks(std::size_t first, std::size_t count) const {
     return {codes + first * code_block_bytes(code_dim()),
             scale + first,
             residual + first,

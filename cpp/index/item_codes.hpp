@@ -28,9 +28,9 @@ class RowEncoder {
   public:
     RowEncoder(const RowReader& rows, Metric metric, const Kernels& kernels, const CodeSpace& space);
 
-    // Encodes rows [begin, begin + count), count <= 16, and says of each what kind it is. `codes` has
-    // code_block_bytes(code_dim) bytes.
-    CodeBlock encode(std::size_t begin, std::size_t count, std::uint8_t* codes, RowKind* kinds);
+    // Encodes rows [begin, begin + count), count <= 16, and says of each what kind it is. `codes` has a block's bytes.
+    CodeBlock encode(const CodeScanKernels& kernels, std::size_t begin, std::size_t count, std::uint8_t* codes,
+                     RowKind* kinds);
 
     // The same rows as floats in their space, code_stride() apart, until the next call.
     const float* project(std::size_t begin, std::size_t count, RowKind* kinds);
@@ -69,7 +69,7 @@ struct ItemCodes {
     const Head* head = nullptr;
 
     std::size_t code_dim() const { return space.code_dim(dim); }
-    Int8Block blocks(std::size_t first_block, std::size_t count) const;
+    CodedBlocks blocks(std::size_t first_block, std::size_t count) const;
 };
 
 // A cascade: fewer dimensions are scanned first (space.basis of `codes`); rows that they cannot rule out are looked at

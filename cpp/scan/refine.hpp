@@ -21,8 +21,8 @@ inline std::int32_t code_product(const std::uint8_t* row, const std::int8_t* que
     return sum;
 }
 
-std::size_t refine(const aigc_fast::Int8Rows& rows, const aigc_fast::Int8Block& block,
-                   const aigc_fast::Int8Queries& queries, const std::int8_t* query_codes, aigc_fast::Hit* hits,
+std::size_t refine(const aigc_fast::Int8Rows& rows, const aigc_fast::CodedBlocks& block,
+                   const aigc_fast::CodedQueries& queries, const std::int8_t* query_codes, aigc_fast::Hit* hits,
                    std::size_t count) {
     const std::size_t fetched = queries.count == 1 ? count : 0;
     const auto fetch = [&](std::size_t i) {

@@ -19,8 +19,8 @@ constexpr std::uint8_t kMostFailures = 6;  // after n failures in a row, 2^n - 1
 
 CascadeScanner::CascadeScanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
                                const ItemCodes& codes, std::size_t copies, int threads, SearchReport* report)
-    : full_(group, items, metric, kernels, &codes, copies, threads),
-      head_(group, items, metric, kernels, &codes.head->codes, copies, threads),
+    : full_(group, items, metric, kernels, *kernels.int8, &codes, copies, threads),
+      head_(group, items, metric, kernels, *kernels.int8, &codes.head->codes, copies, threads),
       codes_(codes),
       kernels_(kernels),
       row_bytes_(code_row_bytes(codes.dim)),
@@ -28,8 +28,8 @@ CascadeScanner::CascadeScanner(const QueryGroup& group, const RowReader& items, 
       report_(report) {
     std::fill_n(query_rows_.data(), query_rows_.size(), std::int8_t{0});
     for (std::size_t panel = 0; panel < panels(); ++panel) {
-        const Int8Queries queries = full_.queries(panel, nullptr);
-        const std::size_t width = int8_panel_width(queries.count);
+        const CodedQueries queries = full_.queries(panel, nullptr);
+        const std::size_t width = code_panel_width(queries.count);
         for (std::size_t i = 0; i < queries.count; ++i)
             for (std::size_t at = 0; at < code_groups(codes.dim) * kCodeGroup; at += kCodeGroup)
                 std::memcpy(query_rows_.data() + (panel_begin(panel) + i) * row_bytes_ + at,
@@ -65,7 +65,7 @@ std::size_t CascadeScanner::scan(Worker& worker, std::size_t panel, const float*
     if (worker.by_head) {
         std::size_t count = 0;
         const std::size_t next = head_.scan(worker.head, panel, cutoffs, row, hits, capacity, &count);
-        const Int8Queries queries = full_.queries(panel, cutoffs);
+        const CodedQueries queries = full_.queries(panel, cutoffs);
         const std::size_t pairs = (next - row) * queries.count;
         if (report_ != nullptr) {
             report_->head_pairs.fetch_add(pairs, std::memory_order_relaxed);
@@ -93,12 +93,12 @@ double surviving_share(const Matrix& queries, const Matrix& items, const ItemCod
     std::vector<std::size_t> indices(queries.rows);
     std::iota(indices.begin(), indices.end(), std::size_t{0});
     const QueryGroup group(query_rows, std::move(indices), heads.metric, *kernels.score, 1);
-    const Int8Scanner scanner(group, item_rows, heads.metric, kernels, &heads, 0, 1);
+    const CodeScanner scanner(group, item_rows, heads.metric, kernels, *kernels.int8, &heads, 0, 1);
     std::vector<float> padded(group.count() + kCutoffPadding, std::numeric_limits<float>::infinity());
     for (std::size_t q = 0; q < group.count(); ++q)
         if (group.valid(q)) padded[q] = group.at_least(q, cutoffs[q]);
     AlignedArray<Hit> hits(kHeadHits);
-    Int8Scanner::Worker worker = scanner.worker(items.rows);
+    CodeScanner::Worker worker = scanner.worker(items.rows);
     scanner.load(worker, 0, items.rows);
     std::size_t survivors = worker.unbounded.size() * group.count();
     for (std::size_t panel = 0; panel < scanner.panels(); ++panel)

@@ -8,21 +8,21 @@
 #include <vector>
 
 #include "base/aligned.hpp"
-#include "search/int8_scanner.hpp"
+#include "search/code_scanner.hpp"
 
 namespace aigc_fast {
 
 class CascadeScanner {
   public:
-    // `codes` has a head. `copies` is as for Int8Scanner; `report` may be null.
+    // `codes` has a head. `copies` is as for CodeScanner; `report` may be null.
     CascadeScanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
                    const ItemCodes& codes, std::size_t copies, int threads, SearchReport* report);
 
     std::size_t panels() const { return full_.panels(); }
     std::size_t panel_begin(std::size_t panel) const { return full_.panel_begin(panel); }
 
-    struct Worker : Int8Scanner::Worker {
-        Int8Scanner::Worker head;
+    struct Worker : CodeScanner::Worker {
+        CodeScanner::Worker head;
         Int8Rows code_rows{};
         bool by_head = false;
         std::vector<std::uint8_t> pause;     // how many blocks each panel goes on without heads
@@ -39,8 +39,8 @@ class CascadeScanner {
     }
 
   private:
-    Int8Scanner full_;
-    Int8Scanner head_;
+    CodeScanner full_;
+    CodeScanner head_;
     const ItemCodes& codes_;
     const Kernels& kernels_;
     std::size_t row_bytes_;

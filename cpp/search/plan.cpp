@@ -15,8 +15,13 @@ constexpr double kScorePerElement = 0.06;
 constexpr double kMeasurePerElement = 0.09;  // the norm of a float32 row
 constexpr double kReadPerByte = 0.05;        // from memory, shared by all queries
 constexpr double kScanPerCall = 2000.0;      // panels, candidate buffers
-constexpr double kF32Survivors = 3.0;        // candidates a query, as multiples of k
-constexpr double kInt8Survivors = 9.0;
+// A result: candidates offered, cut and scored on the way to it, whose rows come from memory one by one.
+constexpr double kResult = 65.0;
+constexpr double kResultPerElement = 0.42;
+// What bounds let through in vain, beside a result: bounds over the spread of scores, which is about 1 / sqrt(columns).
+constexpr double kBf16Survivors = 0.0086;
+constexpr double kInt8Survivors = 0.045;
+constexpr double kRoundPerRow = 40.0;    // coding a row to bf16, beside its elements
 constexpr double kRefinePerPair = 32.0;  // what a head lets through, beside its elements
 constexpr double kRefinePerElement = 0.025;
 constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
@@ -56,6 +61,8 @@ const char* name_of(Way way) {
             return "direct";
         case Way::f32:
             return "f32";
+        case Way::bf16:
+            return "bf16";
         case Way::int8:
             return "int8";
         default:
@@ -69,7 +76,10 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const auto elements = static_cast<double>(items.rows) * dim;
     const KernelCosts& costs = kernels.costs;
     const double score = kScorePerPair + kScorePerElement * dim;
-    const double survivors = query_count * static_cast<double>(options.expected_hits) * score;
+    const double results =
+        query_count * static_cast<double>(options.expected_hits) * (kResult + kResultPerElement * dim);
+    const double bf16_results = results * (1.0 + kBf16Survivors * std::sqrt(dim));
+    const double int8_results = results * (1.0 + kInt8Survivors * std::sqrt(dim));
 
     const int most = options.num_threads > 0 ? options.num_threads : default_num_threads();
     // A direct search shares out queries, a scan also items: count the threads that would have nothing to do.
@@ -77,12 +87,17 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const double deserved = std::clamp(alone / kWorthAThread, 1.0, static_cast<double>(most));
     const double direct = alone * deserved / std::clamp(query_count, 1.0, deserved);
     const double f32 =
-        kScanPerCall + kF32Survivors * survivors +
+        kScanPerCall + results +
         elements * std::max(4.0 * kReadPerByte, kMeasurePerElement + query_count * costs.f32_multiply_add);
     const double coding = options.codes != nullptr ? 0.0 : costs.encode_element;
     const double reading = options.codes != nullptr ? kReadPerByte : 4.0 * kReadPerByte;
     const bool codable = items.cols <= kMaxInt8Dim;
-    const double int8 = codable ? kScanPerCall + kInt8Survivors * survivors +
+    const double bf16 =
+        codable && kernels.bf16 != nullptr
+            ? kScanPerCall + bf16_results + static_cast<double>(items.rows) * kRoundPerRow +
+                  elements * std::max(4.0 * kReadPerByte, costs.round_element + query_count * costs.bf16_multiply_add)
+            : std::numeric_limits<double>::infinity();
+    const double int8 = codable ? kScanPerCall + int8_results +
                                       elements * std::max(reading, coding + query_count * costs.int8_multiply_add)
                                 : std::numeric_limits<double>::infinity();
 
@@ -90,28 +105,34 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     if (options.codes != nullptr && options.codes->head != nullptr) {
         const Head& head = *options.codes->head;
         const double refined = query_count * surviving_share(head, options.expected_hits);
-        cascade = kScanPerCall + kInt8Survivors * survivors +
+        cascade = kScanPerCall + int8_results +
                   static_cast<double>(items.rows) * (static_cast<double>(head.codes.code_dim()) *
                                                          std::max(kReadPerByte, query_count * costs.int8_multiply_add) +
                                                      refined * (kRefinePerPair + kRefinePerElement * dim));
     }
 
     Plan plan{};
-    const double work = std::min({direct, f32, int8, cascade});
+    const double work = std::min({direct, f32, bf16, int8, cascade});
     plan.direct_cost = direct;
     plan.f32_cost = f32;
+    plan.bf16_cost = bf16;
     plan.int8_cost = int8;
     plan.cascade_cost = cascade;
-    plan.way = work == direct ? Way::direct : work == cascade ? Way::cascade : work == int8 ? Way::int8 : Way::f32;
+    plan.way = work == direct    ? Way::direct
+               : work == cascade ? Way::cascade
+               : work == int8    ? Way::int8
+               : work == bf16    ? Way::bf16
+                                 : Way::f32;
     plan.threads = static_cast<int>(std::clamp(work / kWorthAThread, 1.0, static_cast<double>(most)));
     if (overrides_in_force.way) plan.way = *overrides_in_force.way;
     if (plan.way == Way::cascade && !std::isfinite(cascade)) plan.way = Way::int8;
+    if (plan.way == Way::bf16 && !std::isfinite(bf16)) plan.way = Way::f32;
     if (items.rows == 0) plan.way = Way::direct;
     if (overrides_in_force.threads > 0) plan.threads = overrides_in_force.threads;
 
-    const bool coded = plan.way == Way::int8 || plan.way == Way::cascade;
-    const std::size_t granule = coded ? kCodeRows * kMaxInt8TileBlocks : kScanTileRows;
-    const std::size_t element_bytes = coded ? 1 : sizeof(float);
+    const bool coded = plan.way == Way::bf16 || plan.way == Way::int8 || plan.way == Way::cascade;
+    const std::size_t granule = coded ? kCodeRows * kMaxCodeTileBlocks : kScanTileRows;
+    const std::size_t element_bytes = plan.way == Way::bf16 ? 2 : coded ? 1 : sizeof(float);
     const std::size_t rows = kBlockBytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
     plan.block_rows = std::clamp<std::size_t>(rows / granule, 1, 8192 / granule) * granule;
     // Waves pay where hits are what a scan spends its time on: several queries or results, and many more items than

@@ -12,6 +12,7 @@ namespace aigc_fast {
 enum class Way {
     direct,   // score the allowed items canonically, without a scan
     f32,      // scan float32 rows
+    bf16,     // scan rows rounded to bfloat16 on the fly, where the CPU multiplies them
     int8,     // scan int8 codes: the index's, or made on the fly
     cascade,  // scan heads first, where the index has them
 };
@@ -24,6 +25,7 @@ struct Plan {
     Way way;
     double direct_cost;  // estimates, nanoseconds of one core
     double f32_cost;
+    double bf16_cost;  // infinite without kernels
     double int8_cost;
     double cascade_cost;  // infinite without heads
     int threads;

@@ -15,8 +15,8 @@
 #include "dispatch/kernels.hpp"
 #include "score/scorer.hpp"
 #include "search/cascade_scanner.hpp"
+#include "search/code_scanner.hpp"
 #include "search/f32_scanner.hpp"
-#include "search/int8_scanner.hpp"
 #include "search/plan.hpp"
 #include "search/query_group.hpp"
 #include "select/filter.hpp"
@@ -28,7 +28,7 @@ namespace {
 
 constexpr std::size_t kHits = 768;          // most hits between two looks at the cutoffs: those of the largest tile
 constexpr std::size_t kTasksPerThread = 8;  // so that no thread waits long for the last one
-static_assert(kHits >= kScanTileRows * kMaxPanelWidth && kHits >= kInt8Panel * kMaxInt8TileBlocks * kCodeRows);
+static_assert(kHits >= kScanTileRows * kMaxPanelWidth && kHits >= kCodePanel * kMaxCodeTileBlocks * kCodeRows);
 
 // What every search shares.
 struct Search {
@@ -231,9 +231,15 @@ std::vector<std::size_t> search_group(const Search& search, const QueryGroup& gr
             search, group,
             CascadeScanner(group, search.items, metric, search.kernels, *codes, copies, threads, search.options.report),
             guess, selector);
-    return scan_and_score(search, group,
-                          Int8Scanner(group, search.items, metric, search.kernels, codes, copies, threads), guess,
-                          selector);
+    if (search.plan.way == Way::bf16)
+        return scan_and_score(
+            search, group,
+            CodeScanner(group, search.items, metric, search.kernels, *search.kernels.bf16, nullptr, copies, threads),
+            guess, selector);
+    return scan_and_score(
+        search, group,
+        CodeScanner(group, search.items, metric, search.kernels, *search.kernels.int8, codes, copies, threads), guess,
+        selector);
 }
 
 template <class Selector>
@@ -247,6 +253,7 @@ void run(const Search& search, Selector& selector) {
         report->block_rows = search.plan.block_rows;
         report->direct_cost = search.plan.direct_cost;
         report->f32_cost = search.plan.f32_cost;
+        report->bf16_cost = search.plan.bf16_cost;
         report->int8_cost = search.plan.int8_cost;
         report->cascade_cost = search.plan.cascade_cost;
     }

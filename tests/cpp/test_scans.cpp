@@ -1,6 +1,7 @@
 // The scans' promises, as properties, on every instruction set: each score lies within the bounds that the scan gives,
 // and every row that can reach the cutoff is reported. Random and adversarial rows, up to 5,000 columns.
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -15,9 +16,10 @@
 #include "guarded_array.hpp"
 #include "index/item_codes.hpp"
 #include "rows.hpp"
+#include "scan/bf16_round.hpp"
 #include "search/cascade_scanner.hpp"
+#include "search/code_scanner.hpp"
 #include "search/f32_scanner.hpp"
-#include "search/int8_scanner.hpp"
 
 using namespace aigc_fast;
 using test::GuardedArray;
@@ -238,42 +240,75 @@ struct Codes {
 };
 
 // Heads bound scores from above only.
-struct HeadScanner : Int8Scanner {
-    using Int8Scanner::Int8Scanner;
+struct HeadScanner : CodeScanner {
+    using CodeScanner::CodeScanner;
     bool bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const {
-        const bool real = Int8Scanner::bounds(worker, query, hit, bounds);
+        const bool real = CodeScanner::bounds(worker, query, hit, bounds);
         bounds->lower = -kInfinity;
         return real;
     }
 };
 
-// Each row lies within `residual` of its code, whose length is at most `reach`: what the int8 bound is made of.
+// Each row lies within `residual` of its code, whose length is at most `reach`: what the bounds are made of.
+template <class T, class Code>
+void check_code(Problem<T>& problem, std::size_t i, const Code& code, float residual_bound, float reach_bound,
+                const char* what) {
+    const std::size_t dim = problem.items.dim;
+    const std::vector<double> row = test::canonical(problem.items.row(i), dim, problem.metric);
+    long double square = 0.0L;
+    for (const double x : row) square += static_cast<long double>(x) * x;
+    const bool scaled = problem.metric != Metric::inner_product && square > 0.0L;
+    const long double norm = scaled ? std::sqrt(square) : 1.0L;
+    long double residual = 0.0L;
+    long double reach = 0.0L;
+    for (std::size_t j = 0; j < dim; ++j) {
+        const long double coded = code(j);
+        residual += (row[j] / norm - coded) * (row[j] / norm - coded);
+        reach += coded * coded;
+    }
+    CHECK_CASE(std::sqrt(residual) <= residual_bound && std::sqrt(reach) <= reach_bound,
+               "%s, dim %zu, %s, metric %d: row %zu lies %.9Lg from its code, bound %.9g; reaches %.9Lg, bound %.9g",
+               what, dim, name_of(problem.kind), static_cast<int>(problem.metric), i, std::sqrt(residual),
+               static_cast<double>(residual_bound), std::sqrt(reach), static_cast<double>(reach_bound));
+}
+
 template <class T>
-void check_codes(Problem<T>& problem) {
+void check_int8_codes(Problem<T>& problem) {
     const Codes<T> codes(problem, false, false);
     const std::size_t dim = problem.items.dim;
     for (std::size_t i = 0; i < problem.items.count; ++i) {
         if (codes.kinds[i] == RowKind::unbounded || codes.kinds[i] == RowKind::never) continue;
-        const std::vector<double> row = test::canonical(problem.items.row(i), dim, problem.metric);
-        long double square = 0.0L;
-        for (const double x : row) square += static_cast<long double>(x) * x;
-        const bool scaled = problem.metric != Metric::inner_product && square > 0.0L;
-        const long double norm = scaled ? std::sqrt(square) : 1.0L;
         const std::size_t block = i / kCodeRows;
         const std::uint8_t* code = codes.codes.data() + block * code_block_bytes(dim) + i % kCodeRows * kCodeGroup;
-        long double residual = 0.0L;
-        long double reach = 0.0L;
-        for (std::size_t j = 0; j < dim; ++j) {
+        const auto value = [&](std::size_t j) {
             const int c = code[j / kCodeGroup * kCodeGroup * kCodeRows + j % kCodeGroup] - 128;
-            const long double coded = static_cast<long double>(codes.scale[block]) * c;
-            residual += (row[j] / norm - coded) * (row[j] / norm - coded);
-            reach += coded * coded;
+            return static_cast<long double>(codes.scale[block]) * c;
+        };
+        check_code(problem, i, value, codes.residual[block], codes.reach[block], "int8");
+    }
+}
+
+template <class T>
+void check_bf16_codes(Problem<T>& problem, const Kernels& kernels) {
+    const RowReader rows(problem.items.matrix());
+    const CodeSpace plain;
+    RowEncoder encoder(rows, problem.metric, kernels, plain);
+    GuardedArray<std::uint8_t> codes(code_block_bytes(2 * rows.dim()));
+    for (std::size_t begin = 0; begin < rows.rows(); begin += kCodeRows) {
+        RowKind kinds[kCodeRows];
+        const std::size_t count = std::min(kCodeRows, rows.rows() - begin);
+        const CodeBlock block = encoder.encode(*kernels.bf16, begin, count, codes.data(), kinds);
+        for (std::size_t i = 0; i < count; ++i) {
+            const auto value = [&](std::size_t j) {
+                std::uint16_t code;
+                std::memcpy(&code, codes.data() + (j / 2 * kCodeRows + i) * kCodeGroup + j % 2 * 2, sizeof code);
+                // The scan would take subnormal codes for zero.
+                CHECK_CASE((code & 0x7f80u) != 0 || (code & 0x7fffu) == 0, "%s: code %x", name_of(problem.kind),
+                           unsigned{code});
+                return static_cast<long double>(float_of(code));
+            };
+            if (kinds[i] == RowKind::coded) check_code(problem, begin + i, value, block.residual, block.reach, "bf16");
         }
-        CHECK_CASE(std::sqrt(residual) <= codes.residual[block] && std::sqrt(reach) <= codes.reach[block],
-                   "dim %zu, %s, metric %d: row %zu lies %.9Lg from its code, bound %.9g; reaches %.9Lg, bound %.9g",
-                   dim, name_of(problem.kind), static_cast<int>(problem.metric), i, std::sqrt(residual),
-                   static_cast<double>(codes.residual[block]), std::sqrt(reach),
-                   static_cast<double>(codes.reach[block]));
     }
 }
 
@@ -286,14 +321,21 @@ void check_problem(const Kernels& kernels, std::size_t query_count, std::size_t 
     std::vector<std::size_t> indices(query_count);
     std::iota(indices.begin(), indices.end(), std::size_t{0});
     const QueryGroup group(queries, indices, metric, *kernels.score, 1);
-    check_codes(problem);
+    check_int8_codes(problem);
     check_scanner(problem, group, F32Scanner(group, items, metric, *kernels.f32, 1), 25, "f32");
-    check_scanner(problem, group, Int8Scanner(group, items, metric, kernels, nullptr, kAllCopies, 1), 32, "int8");
+    check_scanner(problem, group, CodeScanner(group, items, metric, kernels, *kernels.int8, nullptr, kAllCopies, 1), 32,
+                  "int8");
+    if (kernels.bf16 != nullptr) {
+        check_bf16_codes(problem, kernels);
+        check_scanner(problem, group, CodeScanner(group, items, metric, kernels, *kernels.bf16, nullptr, kAllCopies, 1),
+                      32, "bf16");
+    }
     for (const bool centred : {false, true})
         for (const bool rotated : {false, true}) {
             if (centred && metric == Metric::inner_product) continue;
             const Codes<T> codes(problem, centred, rotated);
-            check_scanner(problem, group, Int8Scanner(group, items, metric, kernels, &codes.view, kAllCopies, 1), 32,
+            check_scanner(problem, group,
+                          CodeScanner(group, items, metric, kernels, *kernels.int8, &codes.view, kAllCopies, 1), 32,
                           rotated ? "int8 rotated" : "int8 codes");
         }
     const bool centred = metric != Metric::inner_product && dim % 2 == 0;
@@ -306,7 +348,8 @@ void check_problem(const Kernels& kernels, std::size_t query_count, std::size_t 
     const Head head{heads.view, code_rows.data(), 1.0f};
     ItemCodes both = codes.view;
     both.head = &head;
-    check_scanner(problem, group, HeadScanner(group, items, metric, kernels, &heads.view, kAllCopies, 1), 32, "heads");
+    check_scanner(problem, group, HeadScanner(group, items, metric, kernels, *kernels.int8, &heads.view, kAllCopies, 1),
+                  32, "heads");
     check_scanner(problem, group, CascadeScanner(group, items, metric, kernels, both, kAllCopies, 1, nullptr), 32,
                   "cascade");
 }

@@ -14,7 +14,7 @@ from .checks import assert_same_results
 from .subprocesses import failing_python, run_python
 from .ways import ISAS
 
-KNOWN = ["avx512_vnni", "avx512", "avx_vnni", "avx2", "neon_dotprod", "neon", "scalar"]  # best first
+KNOWN = ["avx512_bf16", "avx512_vnni", "avx512", "avx_vnni", "avx2", "neon_dotprod", "neon", "scalar"]  # best first
 
 
 def cpu_flags() -> set[str]:
@@ -26,6 +26,7 @@ def test_available_isas_are_what_the_cpu_has() -> None:
     flags = cpu_flags()
     avx512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
     needs = {
+        "avx512_bf16": avx512 | {"avx512_vnni", "avx512_bf16"},
         "avx512_vnni": avx512 | {"avx512_vnni"},
         "avx512": avx512,
         "avx_vnni": {"avx2", "fma", "avx_vnni"},

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from aigc_fast import _core, available_isas
 
 ISAS = available_isas()
-PATHS = ("direct", "f32", "int8")
+PATHS = ("direct", "f32", "bf16", "int8")
+BF16_ISAS = ("avx512_bf16", "scalar")  # elsewhere float32 is as fast
 
 
 class Way(NamedTuple):
@@ -47,4 +48,5 @@ def all_ways(threads: int, block_rows: int, first_stride: int = 0) -> list[Way]:
         Way(isa, path, threads) if path == "direct" else Way(isa, path, threads, block_rows, first_stride)
         for isa in ISAS
         for path in PATHS
+        if path != "bf16" or isa in BF16_ISAS
     ]

@@ -1,5 +1,5 @@
-// The int8 scan as the driver uses it: over the codes of an index, or over rows coded on the fly, block by block, where
-// the batch is large enough to pay for that.
+// The scans of codes as the driver uses them: over an index's int8 codes, or over rows coded on the fly (int8, bf16),
+// block by block, where the batch is large enough to pay for that.
 #pragma once
 
 #include <cstddef>
@@ -15,18 +15,18 @@
 
 namespace aigc_fast {
 
-class Int8Scanner {
+class CodeScanner {
   public:
-    // `codes` may be null: rows are then coded on the fly. Of identical rows, no more than the first `copies` are
-    // wanted.
-    Int8Scanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
-                const ItemCodes* codes, std::size_t copies, int threads);
+    // `codes` of int8 kernels may be null: rows are then coded on the fly. Of identical rows, no more than the first
+    // `copies` are wanted.
+    CodeScanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
+                const CodeScanKernels& code_kernels, const ItemCodes* codes, std::size_t copies, int threads);
 
     std::size_t panels() const { return panels_.size(); }
     std::size_t panel_begin(std::size_t panel) const { return panels_[panel].begin; }
 
     struct Worker {
-        Int8Block block{};
+        CodedBlocks block{};
         std::size_t rows = 0;
         const std::uint8_t* next = nullptr;  // what most probably is read after this block
         std::size_t next_bytes = 0;
@@ -45,7 +45,7 @@ class Int8Scanner {
     void load(Worker& worker, std::size_t begin, std::size_t end) const;
     std::size_t scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
                      std::size_t capacity, std::size_t* hit_count) const;
-    Int8Queries queries(std::size_t panel, const float* cutoffs) const;
+    CodedQueries queries(std::size_t panel, const float* cutoffs) const;
     bool bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const;
 
   private:
@@ -57,13 +57,17 @@ class Int8Scanner {
     void lay_out_panels();
     std::vector<double> unit_queries(const Panel& panel, const CodeSpace& space) const;
     void pack(const Panel& panel);
+    double pack_int8(const double* unit, std::size_t query, std::int8_t* out, std::size_t step);
+    double pack_bf16(const double* unit, std::int8_t* out, std::size_t step) const;
 
     const QueryGroup& group_;
     const RowReader& items_;
     Metric metric_;
     const Kernels& kernels_;
+    const CodeScanKernels& code_kernels_;
     const ItemCodes* item_codes_;
     std::size_t code_dim_;
+    std::size_t row_bytes_;
     CodeSpace plain_space_;
     RowKind first_unwanted_copy_ = RowKind::copy;
     std::vector<Panel> panels_;

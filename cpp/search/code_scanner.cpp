@@ -1,11 +1,14 @@
-#include "search/int8_scanner.hpp"
+#include "search/code_scanner.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 
 #include "base/thread_pool.hpp"
+#include "scan/bf16.hpp"
+#include "scan/bf16_round.hpp"
 
 namespace aigc_fast {
 namespace {
@@ -20,20 +23,22 @@ constexpr std::size_t kSharingPanels = 4;  // fewer are over before memory could
 
 }  // namespace
 
-Int8Scanner::Int8Scanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
-                         const ItemCodes* codes, std::size_t copies, int threads)
+CodeScanner::CodeScanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
+                         const CodeScanKernels& code_kernels, const ItemCodes* codes, std::size_t copies, int threads)
     : group_(group),
       items_(items),
       metric_(metric),
       kernels_(kernels),
+      code_kernels_(code_kernels),
       item_codes_(codes),
       code_dim_(codes != nullptr ? codes->code_dim() : group.dim()),
-      code_sums_(group.count() + kInt8Lanes),
-      scale_(group.count() + kInt8Lanes, 1.0f),
-      inverse_scale_(group.count() + kInt8Lanes, 1.0f),
-      sigma_(group.count() + kInt8Lanes),
-      along_mean_(group.count() + kInt8Lanes),
-      offset_(group.count() + kInt8Lanes) {
+      row_bytes_(code_dim_ * code_bytes(code_kernels.type)),
+      code_sums_(group.count() + kCodeLanes),
+      scale_(group.count() + kCodeLanes, 1.0f),
+      inverse_scale_(group.count() + kCodeLanes, 1.0f),
+      sigma_(group.count() + kCodeLanes),
+      along_mean_(group.count() + kCodeLanes),
+      offset_(group.count() + kCodeLanes) {
     unsigned power = 0;
     while (power < 64 && std::size_t{1} << power < copies) ++power;
     first_unwanted_copy_ = kind_of_copy(power);
@@ -42,14 +47,14 @@ Int8Scanner::Int8Scanner(const QueryGroup& group, const RowReader& items, Metric
 }
 
 // Full panels, and the rest in panels as narrow as they can be.
-void Int8Scanner::lay_out_panels() {
-    const std::size_t query_bytes = code_groups(code_dim_) * kCodeGroup;
+void CodeScanner::lay_out_panels() {
+    const std::size_t query_bytes = code_groups(row_bytes_) * kCodeGroup;
     std::size_t codes = 0;
     for (std::size_t begin = 0; begin < group_.count();) {
         const std::size_t rest = group_.count() - begin;
-        const std::size_t count = rest > 8 ? std::min(rest, kInt8Panel) : std::min<std::size_t>(rest, 4);
+        const std::size_t count = rest > 8 ? std::min(rest, kCodePanel) : std::min<std::size_t>(rest, 4);
         panels_.push_back({begin, count, codes});
-        codes += int8_panel_width(count) * query_bytes;
+        codes += code_panel_width(count) * query_bytes;
         begin += count;
     }
     query_codes_ = AlignedArray<std::int8_t>(codes);
@@ -57,7 +62,7 @@ void Int8Scanner::lay_out_panels() {
 }
 
 // The panel's unit queries, code_dim_ each: as they are, or their heads.
-std::vector<double> Int8Scanner::unit_queries(const Panel& panel, const CodeSpace& space) const {
+std::vector<double> CodeScanner::unit_queries(const Panel& panel, const CodeSpace& space) const {
     const std::size_t dim = group_.dim();
     const auto packed = [&](std::size_t i) {
         const std::size_t query = panel.begin + i;
@@ -82,8 +87,8 @@ std::vector<double> Int8Scanner::unit_queries(const Panel& panel, const CodeSpac
     return units;
 }
 
-void Int8Scanner::pack(const Panel& panel) {
-    const std::size_t width = int8_panel_width(panel.count);
+void CodeScanner::pack(const Panel& panel) {
+    const std::size_t width = code_panel_width(panel.count);
     const CodeSpace& space = item_codes_ != nullptr ? item_codes_->space : plain_space_;
     std::vector<double> units = unit_queries(panel, space);
     const float rounding = space.query_rounding(group_.dim());
@@ -96,34 +101,52 @@ void Int8Scanner::pack(const Panel& panel) {
         }
         double* coded = units.data() + i * code_dim_;
         along_mean_[query] = static_cast<float>(space.project_query(coded, group_.dim()));
-        double largest = 0.0;
-        for (std::size_t j = 0; j < code_dim_; ++j) largest = std::max(largest, std::fabs(coded[j]));
-        const float scale = largest > 1e-30 ? static_cast<float>(largest) / 127.0f : 1.0f;
-        const double inverse = 1.0 / static_cast<double>(scale);
-        double residual = 0.0;
-        std::int32_t sum = 0;
-        for (std::size_t j = 0; j < code_dim_; ++j) {
-            const auto code = static_cast<std::int32_t>(std::clamp(std::lrint(coded[j] * inverse), -127L, 127L));
-            const double left = coded[j] - code * static_cast<double>(scale);
-            residual += left * left;
-            sum += code;
-            const std::size_t at = (j / kCodeGroup) * width * kCodeGroup + i * kCodeGroup + j % kCodeGroup;
-            query_codes_[panel.codes + at] = static_cast<std::int8_t>(code);
-        }
-        scale_[query] = scale;
-        inverse_scale_[query] = 1.0f / scale;
-        code_sums_[query] = sum;
-        sigma_[query] = static_cast<float>(std::sqrt(residual) * 1.0001 + kEstimateRounding) + rounding;
+        std::int8_t* out = query_codes_.data() + panel.codes + i * kCodeGroup;
+        const double residual = code_kernels_.type == CodeType::int8 ? pack_int8(coded, query, out, width * kCodeGroup)
+                                                                     : pack_bf16(coded, out, width * kCodeGroup);
+        sigma_[query] = static_cast<float>(residual * 1.0001 + kEstimateRounding) + rounding;
         offset_[query] = along_mean_[query] + (metric_ == Metric::inner_product ? 0.0f : kScoreRounding + rounding);
     }
 }
 
-Int8Scanner::Worker Int8Scanner::worker(std::size_t block_rows) const {
+// Both write a unit query's codes, whose groups lie `step` bytes apart, and return what codes cannot say of it.
+double CodeScanner::pack_int8(const double* unit, std::size_t query, std::int8_t* out, std::size_t step) {
+    double largest = 0.0;
+    for (std::size_t j = 0; j < code_dim_; ++j) largest = std::max(largest, std::fabs(unit[j]));
+    const float scale = largest > 1e-30 ? static_cast<float>(largest) / 127.0f : 1.0f;
+    const double inverse = 1.0 / static_cast<double>(scale);
+    double residual = 0.0;
+    std::int32_t sum = 0;
+    for (std::size_t j = 0; j < code_dim_; ++j) {
+        const auto code = static_cast<std::int32_t>(std::clamp(std::lrint(unit[j] * inverse), -127L, 127L));
+        const double left = unit[j] - code * static_cast<double>(scale);
+        residual += left * left;
+        sum += code;
+        out[j / kCodeGroup * step + j % kCodeGroup] = static_cast<std::int8_t>(code);
+    }
+    scale_[query] = scale;
+    inverse_scale_[query] = 1.0f / scale;
+    code_sums_[query] = sum;
+    return std::sqrt(residual);
+}
+
+double CodeScanner::pack_bf16(const double* unit, std::int8_t* out, std::size_t step) const {
+    double residual = 0.0;
+    for (std::size_t j = 0; j < code_dim_; ++j) {
+        const std::uint16_t code = bf16_of(static_cast<float>(unit[j]));
+        const double left = unit[j] - static_cast<double>(float_of(code));
+        residual += left * left;
+        std::memcpy(out + j / 2 * step + j % 2 * sizeof code, &code, sizeof code);
+    }
+    return std::sqrt(residual) + bf16_sum_rounding(code_dim_);
+}
+
+CodeScanner::Worker CodeScanner::worker(std::size_t block_rows) const {
     Worker worker;
     if (item_codes_ != nullptr) return worker;
     worker.encoder.emplace_back(items_, metric_, kernels_, plain_space_);
     const std::size_t blocks = block_rows / kCodeRows;
-    worker.codes.reserve(blocks * code_block_bytes(code_dim_));
+    worker.codes.reserve(blocks * code_block_bytes(row_bytes_));
     worker.scale.reserve(blocks);
     worker.residual.reserve(blocks);
     worker.reach.reserve(blocks);
@@ -131,12 +154,12 @@ Int8Scanner::Worker Int8Scanner::worker(std::size_t block_rows) const {
     return worker;
 }
 
-std::size_t Int8Scanner::tile_hits(std::size_t panel) const {
-    const std::size_t width = int8_panel_width(panels_[panel].count);
-    return width * int8_tile_blocks(width) * kCodeRows;
+std::size_t CodeScanner::tile_hits(std::size_t panel) const {
+    const std::size_t width = code_panel_width(panels_[panel].count);
+    return width * code_tile_blocks(width) * kCodeRows;
 }
 
-void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const {
+void CodeScanner::load(Worker& worker, std::size_t begin, std::size_t end) const {
     worker.rows = end - begin;
     worker.unbounded.clear();
     const std::size_t blocks = (worker.rows + kCodeRows - 1) / kCodeRows;
@@ -144,7 +167,7 @@ void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const
         worker.block = item_codes_->blocks(begin / kCodeRows, blocks);
         worker.block.prefetch_bytes = kPrefetchBytes;
         worker.kinds = item_codes_->kinds + begin;
-        const std::size_t bytes = blocks * code_block_bytes(code_dim_);
+        const std::size_t bytes = blocks * code_block_bytes(row_bytes_);
         worker.next = worker.block.codes + bytes;
         worker.next_bytes = end == items_.rows() ? 0 : bytes;
         const std::uint32_t* last = item_codes_->unbounded + item_codes_->unbounded_count;
@@ -155,9 +178,9 @@ void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const
     for (std::size_t b = 0; b < blocks; ++b) {
         const std::size_t first = b * kCodeRows;
         const std::size_t count = std::min(kCodeRows, worker.rows - first);
-        const CodeBlock coded =
-            worker.encoder[0].encode(begin + first, count, worker.codes.data() + b * code_block_bytes(code_dim_),
-                                     worker.own_kinds.data() + first);
+        const CodeBlock coded = worker.encoder[0].encode(code_kernels_, begin + first, count,
+                                                         worker.codes.data() + b * code_block_bytes(row_bytes_),
+                                                         worker.own_kinds.data() + first);
         worker.scale[b] = coded.scale;
         worker.residual[b] = coded.residual;
         worker.reach[b] = coded.reach;
@@ -170,13 +193,13 @@ void Int8Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const
                     worker.residual.data(),
                     worker.reach.data(),
                     blocks,
-                    code_groups(code_dim_),
+                    code_groups(row_bytes_),
                     0,
                     nullptr,
                     0};
 }
 
-Int8Queries Int8Scanner::queries(std::size_t panel, const float* cutoffs) const {
+CodedQueries CodeScanner::queries(std::size_t panel, const float* cutoffs) const {
     const Panel& of = panels_[panel];
     return {query_codes_.data() + of.codes,   of.count,
             code_sums_.data() + of.begin,     scale_.data() + of.begin,
@@ -184,22 +207,22 @@ Int8Queries Int8Scanner::queries(std::size_t panel, const float* cutoffs) const 
             offset_.data() + of.begin,        cutoffs + of.begin};
 }
 
-std::size_t Int8Scanner::scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
+std::size_t CodeScanner::scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
                               std::size_t capacity, std::size_t* hit_count) const {
-    Int8Block block = worker.block;
+    CodedBlocks block = worker.block;
     if (panels_.size() >= kSharingPanels && worker.next_bytes != 0) {
         // Each panel fetches its share of what most probably is read next, so that none waits for all of it.
-        const std::size_t tiles = block.blocks / int8_tile_blocks(kInt8Panel) + 1;
+        const std::size_t tiles = block.blocks / code_tile_blocks(kCodePanel) + 1;
         const std::size_t bytes = worker.next_bytes / panels_.size();
         block.next = worker.next + panel * bytes;
         block.next_share = (bytes / tiles + kCacheLine - 1) / kCacheLine * kCacheLine;
     }
     const std::size_t next =
-        kernels_.int8->scan(block, queries(panel, cutoffs), row / kCodeRows, hits, capacity, hit_count);
+        code_kernels_.scan(block, queries(panel, cutoffs), row / kCodeRows, hits, capacity, hit_count);
     return std::min(next * kCodeRows, worker.rows);
 }
 
-bool Int8Scanner::bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const {
+bool CodeScanner::bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const {
     if (hit.row >= worker.rows) return false;
     const RowKind kind = worker.kinds[hit.row];
     if (kind != RowKind::coded && (kind < RowKind::copy || kind >= first_unwanted_copy_)) return false;
