@@ -30,6 +30,7 @@ from benchmarks import (
     recommend,
     report,
     rivals,
+    scans,
     sparse,
     summary,
     thresholds,
@@ -196,6 +197,14 @@ def test_small_run_for_an_instruction_set(tmp_path, monkeypatch, capsys):
     about, records = read(path)
     assert about["benchmark"] == "isas"
     assert {record["isa"] for record in records} == {aigc_fast.isa()}
+
+
+def test_scans_return_the_same_bits_and_the_planner_takes_one():
+    items, queries = (rows.raw for rows in datasets.gaussian(2_000, 32, 24))
+    times = scans.measure(queries, items, 10, budget=0)
+    assert set(times) == set(scans.WAYS)
+    assert min(times.values()) > 0
+    assert scans.planned(queries, items, 10) in scans.WAYS
 
 
 @pytest.fixture
