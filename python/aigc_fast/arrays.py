@@ -233,6 +233,19 @@ def integers(values: object, name: str) -> npt.NDArray[np.int64]:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
+def distinct_ids(values: object, name: str, count: int) -> npt.NDArray[np.int64]:
+    """Check the names of ``count`` rows."""
+    ids = integers(values, name)
+    if ids.shape[0] != count:
+        raise ValueError(f"{name} must have one entry for each of the {count} rows, got {ids.shape[0]}")
+    if ids.size and ids.min() < 0:
+        raise ValueError(f"{name} must not be negative (-1 marks missing results), got {ids.min()}")
+    distinct, counts = np.unique(ids, return_counts=True)
+    if distinct.shape[0] != count:
+        raise ValueError(f"{name} must be distinct, but {distinct[counts > 1][0]} occurs {counts.max()} times")
+    return ids
+
+
 def output(array: Any, name: str, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Check a caller's array to write results into."""
     view = _from_torch(array, name) if is_torch_tensor(array) else array

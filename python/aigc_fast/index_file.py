@@ -14,19 +14,51 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from aigc_fast import array_file
+from aigc_fast import array_file, index_head
+from aigc_fast.segments import Lookup, Segment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
+
+    from aigc_fast import _core
+    from aigc_fast.segments import Ids
+
+    Arrays = dict[str, npt.NDArray[Any]]
+    Facts = dict[str, str]
 
 _FORMAT = array_file.Format("aigc_fast.CosineIndex", "1", "index")
 
 
-def save(path: str | os.PathLike[str], arrays: dict[str, npt.NDArray[Any]], facts: dict[str, str]) -> None:
+def save(path: str | os.PathLike[str], arrays: Arrays, facts: Facts) -> None:
     """Write the arrays and facts of an index, whole or not at all."""
     array_file.save(path, _FORMAT, arrays, facts)
 
 
-def load(path: str | os.PathLike[str], *, mmap: bool) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+def load(path: str | os.PathLike[str], *, mmap: bool) -> tuple[Arrays, Facts]:
     """Read (arrays, facts); with ``mmap`` the arrays are views of the mapped file and the checksum is not computed."""
     return array_file.load(path, _FORMAT, arrays={"rows"}, facts={"metric", "next_id"}, mmap=mmap)
+
+
+def state_of(segment: Segment, metric: str, next_id: int) -> tuple[Arrays, Facts]:
+    """Return an index of one segment as arrays and facts."""
+    arrays, facts = {"rows": segment.rows}, {"metric": metric, "next_id": str(next_id)}
+    if segment.ids is not None:
+        arrays["ids"] = segment.ids
+    if segment.codes is not None:
+        arrays.update(index_head.arrays_of(segment.codes))
+        facts["rotated"] = str(int(segment.codes.rotated))
+        if segment.codes.head is not None:
+            facts["head_rotated"] = str(int(segment.codes.head.rotated))
+            facts["survivors"] = str(segment.codes.survivors)
+    return arrays, facts
+
+
+def segment_of(
+    arrays: Arrays, facts: Facts, encode: Callable[[npt.NDArray[Any], Ids | None], _core.ItemCodes | None]
+) -> Segment:
+    """Return the segment that state_of took apart; without codes among the arrays, ``encode`` makes them."""
+    rows, ids = arrays["rows"], arrays.get("ids")
+    codes = index_head.codes_from(arrays, facts, rows.shape) if "codes" in arrays else encode(rows, ids)
+    return Segment(rows, None if ids is None else Lookup(ids), codes)

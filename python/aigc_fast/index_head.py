@@ -15,6 +15,8 @@ import numpy as np
 from aigc_fast import _core
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.floating[Any]]
@@ -25,6 +27,7 @@ _SAMPLE = 4096
 _GLANCE = 256  # rows that tell whether a closer look is worth its time
 _QUERIES = 32
 _NEIGHBOUR = 32  # cutoffs of a search for the 10 best, in the mean over a scan
+_DRIFT_ROWS = 2048  # looked at, of those added and of the others
 _HEADS = (32, 64, 96, 128, 192)  # columns to choose from: multiples of _core.BASIS_COLUMNS
 
 # Times of one pair, relative to a whole row's codes: what a head lets through costs as much as so many rows, for one
@@ -124,6 +127,19 @@ def left_out(units: npt.NDArray[np.float32], basis: npt.NDArray[np.float32]) -> 
     """Return the share of the rows' energy that heads along the basis leave out."""
     total = float(np.square(units, dtype=np.float64).sum())
     return 1.0 - float(np.square(units @ basis, dtype=np.float64).sum()) / total if total > 0 else 0.0
+
+
+def drift(
+    head: _core.ItemCodes, first: Sequence[npt.NDArray[Any]], later: Sequence[npt.NDArray[Any]], metric: str
+) -> float:
+    """Return how much more energy the head's directions leave out of later rows than of the first; of samples."""
+    basis = head.arrays()["basis"]
+    shares = []
+    for parts in (later, first):
+        step = 1 + sum(map(len, parts)) // _DRIFT_ROWS
+        sample = np.concatenate([rows[::step] for rows in parts])
+        shares.append(left_out(_core.unit_rows(sample, metric), basis))
+    return shares[0] / max(shares[1], 1e-12)
 
 
 def arrays_of(codes: _core.ItemCodes) -> dict[str, npt.NDArray[Any]]:
