@@ -207,7 +207,7 @@ Plan plan(const Request& request, std::size_t max_memory) {
     if (plan.group == 0)
         throw OutOfMemory("a search of " + std::to_string(items) + " items with k=" + std::to_string(request.k) +
                           " needs a workspace of at least " + std::to_string(workspace_of(request, plan, 1)) +
-                          " bytes, and max_memory is " + std::to_string(max_memory));
+                          " bytes, and max_memory leaves it " + std::to_string(max_memory));
     plan.workspace = workspace_of(request, plan, plan.group);
     return plan;
 }

@@ -64,7 +64,7 @@ def _from_torch(tensor: Any, name: str) -> npt.NDArray[Any]:
     if str(tensor.dtype) == "torch.bfloat16":
         import torch
 
-        return _bfloat16_bits(tensor.view(torch.int16).numpy().view(np.uint16))
+        return bfloat16_bits(tensor.view(torch.int16).numpy().view(np.uint16))
     try:
         return tensor.resolve_conj().resolve_neg().numpy()  # type: ignore[no-any-return]
     except TypeError:
@@ -75,7 +75,8 @@ class _BFloat16Bits(np.ndarray[Any, np.dtype[np.uint16]]):
     """Marks a uint16 array as bfloat16 bits, until ``_kernel_dtype`` has seen it."""
 
 
-def _bfloat16_bits(array: npt.NDArray[np.uint16]) -> npt.NDArray[Any]:
+def bfloat16_bits(array: npt.NDArray[np.uint16]) -> npt.NDArray[Any]:
+    """Mark an array as bits of bfloat16, which ``as_matrix`` then takes for what they are."""
     return array.view(_BFloat16Bits)
 
 
@@ -258,6 +259,12 @@ def output(array: Any, name: str, shape: Sequence[int], dtype: npt.DTypeLike) ->
     if not (view.flags.c_contiguous and view.flags.writeable):
         raise ValueError(f"{name} must be C-contiguous and writable")
     return view
+
+
+def unaliased(source: npt.NDArray[Any], output: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the source, or a copy where writing the output row by row would overwrite rows not yet read."""
+    in_place = source.ctypes.data == output.ctypes.data and source.strides == output.strides
+    return source.copy() if not in_place and np.may_share_memory(source, output) else source
 
 
 def as_k(k: object) -> int:

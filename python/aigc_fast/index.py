@@ -123,6 +123,7 @@ class CosineIndex:
         allow: Any = None,
         after: tuple[Any, Any] | None = None,
         num_threads: int | None = None,
+        max_memory: int | None = None,
     ) -> TopK:
         """Find the ``k`` best items of each query; parameters and result as in :func:`aigc_fast.cosine_topk`.
 
@@ -130,9 +131,8 @@ class CosineIndex:
         ignored, since an item may have been removed meanwhile.
         """
         if self._on_gpu is not None:
-            return self._on_gpu.topk(
-                self._snapshot, queries, k, threshold=threshold, exclude=exclude, allow=allow, after=after
-            )
+            filters = {"threshold": threshold, "exclude": exclude, "allow": allow, "after": after}
+            return self._on_gpu.topk(self._snapshot, queries, k, **filters, max_memory=max_memory)
         return self._on_cpu.topk(self._snapshot, queries, k, threshold, exclude, allow, after, num_threads)
 
     def threshold(
@@ -144,10 +144,12 @@ class CosineIndex:
         allow: Any = None,
         after: tuple[Any, Any] | None = None,
         num_threads: int | None = None,
+        max_memory: int | None = None,
     ) -> ThresholdHits:
         """Find all that reaches ``threshold``; as :func:`aigc_fast.cosine_threshold`, with ids as in ``topk``."""
         if self._on_gpu is not None:
-            return self._on_gpu.threshold(self._snapshot, queries, threshold, exclude=exclude, allow=allow, after=after)
+            filters = {"exclude": exclude, "allow": allow, "after": after}
+            return self._on_gpu.threshold(self._snapshot, queries, threshold, **filters, max_memory=max_memory)
         return self._on_cpu.threshold(self._snapshot, queries, threshold, exclude, allow, after, num_threads)
 
     def explain(self, queries: Any, k: int, *, threshold: Any = None, num_threads: int | None = None) -> Explanation:
@@ -294,7 +296,7 @@ class CosineIndex:
             if self._on_gpu is None:
                 found = self._on_cpu.nearest(snapshot, queries, 10)
             else:
-                found = self._on_gpu.topk(snapshot, queries, 10, threshold=None, exclude=None, allow=None, after=None)
+                found = self._on_gpu.nearest(snapshot, queries, 10)
             if not all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True)):
                 kept = "codes" if self._on_gpu is None else "copies on the GPU"
                 raise RuntimeError(f"the {kept} of this index do not belong to its rows; build it anew")

@@ -27,6 +27,7 @@ from aigc_fast.arrays import (
     scores_like,
     shared_ids,
     threads,
+    unaliased,
 )
 from aigc_fast.device import Device, choose
 
@@ -114,7 +115,8 @@ def cosine_topk(
         where one can be used, else the CPU. On a GPU the work is enqueued on the current stream of the arrays'
         framework and nothing is waited for, unless arrays or filters come from the host or results go there.
     max_memory
-        Bytes of workspace on the GPU; queries are searched in groups that fit. None: 2**30.
+        Bytes of workspace on the GPU; queries are searched in groups that fit. None: 2**30, or less where the GPU
+        has no room for that.
     out
         A ``TopK`` of arrays to write into (shapes and dtypes as returned); it is returned.
 
@@ -256,8 +258,10 @@ def cosine_similarity(
         Rows, shapes (n, d) and (m, d), as in :func:`cosine_topk`; ``b=None`` compares ``a`` with itself.
     metric
         "cosine", "inner_product" or "pearson".
-    num_threads, device, max_memory
+    num_threads, device
         As for :func:`cosine_topk`.
+    max_memory
+        Bytes on the GPU beside the inputs; a result that goes to the host is made as many rows at a time as fit.
 
     Returns
     -------
@@ -288,7 +292,13 @@ def cosine_similarity(
 
 
 def normalize(
-    x: Any, *, out: Any = None, return_norms: bool = False, num_threads: int | None = None, device: Device = None
+    x: Any,
+    *,
+    out: Any = None,
+    return_norms: bool = False,
+    num_threads: int | None = None,
+    device: Device = None,
+    max_memory: int | None = None,
 ) -> Any:
     """Divide each row by its Euclidean norm.
 
@@ -302,6 +312,8 @@ def normalize(
         Also return the norms.
     num_threads, device
         As for :func:`cosine_topk`.
+    max_memory
+        Bytes on the GPU for rows of the host, which go there as many at a time as fit. None: 2**30.
 
     Returns
     -------
@@ -319,14 +331,11 @@ def normalize(
     if gpu is not None:
         from aigc_fast.gpu import search
 
-        return search.normalize(gpu, x, out=out, return_norms=return_norms)
+        return search.normalize(gpu, x, out=out, return_norms=return_norms, max_memory=max_memory)
     rows = as_matrix(x, "x")
     dtype = score_dtype(rows.array, rows.array)
     result = np.empty(rows.array.shape, dtype) if out is None else output(out, "out", rows.array.shape, dtype)
-    source = rows.array
-    in_place = source.ctypes.data == result.ctypes.data and source.strides == result.strides
-    if out is not None and not in_place and np.may_share_memory(source, result):
-        source = source.copy()
+    source = unaliased(rows.array, result)
     norms = np.empty(source.shape[0], dtype) if return_norms else None
     _core.normalize(source, threads(num_threads), result, norms)
     unit = out if out is not None else as_torch(result) if rows.is_torch else result

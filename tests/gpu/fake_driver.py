@@ -45,17 +45,23 @@ class FakeDriver:
         Number of GPUs (they share the simulated memory's addresses, each has its own contents).
     version
         Of CUDA, as the driver reports it.
+    room
+        Bytes that may be allocated at a time; memory that a stream frees is free for whatever comes on it later.
     """
 
     def __init__(
         self, code: str, *, devices: int = 1, version: int = 13000, capability: int = 90, memory: int = 1 << 23,
-        seed: int = 0, takes_images: bool = True,
+        room: int = 1 << 40, seed: int = 0, takes_images: bool = True,
     ) -> None:  # fmt: skip
         self.machine = Machine(code, memory, seed)
         self.machine._programs = _PROGRAMS[code]
         self.devices, self.version, self.capability, self.takes_images = devices, version, capability, takes_images
         self.calls: list[str] = []  # symbols, in order
         self.launches: list[tuple[str, int, int]] = []  # (kernel, stream, device), as they were enqueued
+        self.room = room
+        self.in_use = self.peak = 0  # bytes
+        self.allocations = 0
+        self.failing: int | None = None  # the number of the allocation that finds no room
         self.fault: BaseException | None = None
         functions = [f for f in vars(FakeDriver).values() if hasattr(f, "symbol")]
         self.functions = {f.symbol: f.__get__(self) for f in functions}
@@ -99,6 +105,16 @@ class FakeDriver:
     def _contexts(self) -> list[int]:
         """Devices of the contexts that this thread pushed."""
         return self._thread.__dict__.setdefault("contexts", [])
+
+    def allocate(self, size: int) -> int | None:
+        """Return an address; None where there is no room."""
+        number = self.allocations
+        self.allocations += 1
+        if number == self.failing or self.in_use + size > self.room:
+            return None
+        self.in_use += size
+        self.peak = max(self.peak, self.in_use)
+        return self.machine.heap.allocate(size)
 
     # Streams.
 
@@ -217,7 +233,7 @@ class FakeDriver:
 
     @_function("cuMemAlloc_v2", ctypes.POINTER(c_uint64), c_size_t)
     def _mem_alloc(self, address: Any, size: int) -> int:
-        place = self.machine.heap.allocate(size)
+        place = self.allocate(size)
         if place is None:
             return OUT_OF_MEMORY
         address[0] = place
@@ -225,11 +241,13 @@ class FakeDriver:
 
     @_function("cuMemFreeAsync", c_uint64, c_void_p)
     def _mem_free_async(self, address: int, stream: int) -> None:
+        self.in_use -= self.machine.heap.size_of(address)
         self._enqueue(stream, lambda: self.machine.heap.free(address))
 
     @_function("cuMemFree_v2", c_uint64)
     def _mem_free(self, address: int) -> None:
         self.run()
+        self.in_use -= self.machine.heap.size_of(address)
         self.machine.heap.free(address)
 
     @_function("cuMemGetInfo_v2", ctypes.POINTER(c_size_t), ctypes.POINTER(c_size_t))

@@ -24,13 +24,15 @@ class GpuArray:
     driver: FakeDriver
     gpu = 0
     current_stream = 7
+    out_of_memory: type[Exception] = MemoryError  # as CuPy's
 
     def __init__(self, host: np.ndarray, stream: int | None = None) -> None:
         self.layout = "torch.strided"
         self.like = np.empty_like(host)  # shape, dtype and strides
         self.stream = self.current_stream if stream is None else stream
-        allocated = self.driver.machine.heap.allocate(self.span)
-        assert allocated is not None
+        allocated = self.driver.allocate(self.span)
+        if allocated is None:
+            raise self.out_of_memory(f"tried to allocate {self.span} bytes")
         self.pointer = allocated
 
     @classmethod
@@ -115,7 +117,12 @@ class CuPyArray(DlpackArray):
         return self._astype(dtype)
 
 
+class OutOfMemoryError(RuntimeError):
+    """As torch's."""
+
+
 class TorchTensor(DlpackArray):
+    out_of_memory = OutOfMemoryError
     device = property(lambda self: SimpleNamespace(type="cuda", index=self.gpu))
 
     def detach(self) -> Any:
@@ -142,6 +149,7 @@ def _module(name: str, array: type[GpuArray], driver: FakeDriver) -> ModuleType:
         current_stream=lambda device: stream,
         get_current_stream=lambda: stream,
         Device=lambda device: contextlib.nullcontext(),
+        OutOfMemoryError=OutOfMemoryError,
     )
     return module
 

@@ -115,3 +115,11 @@ def test_wrong_queries(driver: FakeDriver, fakes: SimpleNamespace) -> None:
     far.gpu = 1
     with pytest.raises(ValueError, match="queries must be on the index's GPU, cuda:0, but they are on cuda:1"):
         index.topk(far, 2)
+
+
+def test_rows_of_bfloat16(driver: FakeDriver) -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(X).to(torch.bfloat16)
+    index = CosineIndex(x, device="cuda")
+    index.verify(3)
+    assert_same_results(on_host(index.topk(x[:2], 5)), on_host(CosineIndex(x).topk(x[:2], 5)))

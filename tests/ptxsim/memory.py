@@ -215,6 +215,9 @@ class Heap:
         self.memory.allow(address, size)
         return address
 
+    def size_of(self, address: int) -> int:
+        return self._sizes[address]
+
     def free(self, address: int) -> None:
         self.memory.forbid(address, self._sizes.pop(address))
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from aigc_fast import _cuda, arrays
 from aigc_fast.device import gpu_of
-from aigc_fast.gpu.memory import Memory, memory_of, upload
+from aigc_fast.gpu.memory import Memory, framework_of, upload
 
 _NO_WAIT = -1  # of DLPack's streams
 _ELEMENTS = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16", "int8": "i8"}
@@ -89,6 +89,18 @@ def element_of(host: npt.NDArray[Any]) -> str:
     return "bf16" if host.dtype == np.uint16 else _ELEMENTS[host.dtype.name]
 
 
+def contiguous(pointer: int, host: npt.NDArray[Any]) -> _cuda.Matrix:
+    """Describe the copy of host rows at an address."""
+    return _cuda.Matrix(pointer, element_of(host), len(host), host.shape[1], host.shape[1], 1)
+
+
+def rows_from(matrix: _cuda.Matrix, first: int, count: int) -> _cuda.Matrix:
+    """Return at most ``count`` rows of a matrix, from the first on."""
+    pointer = matrix.pointer + first * matrix.row_stride * SIZES[matrix.element]
+    strides = matrix.row_stride, matrix.column_stride
+    return _cuda.Matrix(pointer, matrix.element, min(count, matrix.rows - first), matrix.dim, *strides)
+
+
 def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the strides of a C-contiguous array, in elements."""
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
@@ -99,9 +111,7 @@ def as_matrix(x: Any, name: str, memory: Memory) -> Matrix:
     if gpu_of(x) is None:
         host = arrays.as_matrix(x, name).array
         copy = upload(memory, host)
-        element = element_of(host)
-        rows = _cuda.Matrix(memory.pointer(copy), element, len(host), host.shape[1], host.shape[1], 1)
-        return Matrix(rows, element == "f64", copy)
+        return Matrix(contiguous(memory.pointer(copy), host), host.dtype == np.float64, copy)
     array = view(x, name, memory)
     if array.dtype not in _ELEMENTS:
         array = view(_converted(x, array.dtype, name, memory), name, memory)
@@ -116,9 +126,9 @@ def as_matrix(x: Any, name: str, memory: Memory) -> Matrix:
 
 def _converted(x: Any, dtype: str, name: str, memory: Memory) -> Any:
     if dtype in _EXACT_IN_FLOAT32:
-        return memory_of(memory.device, x).astype(x, np.float32)
+        return framework_of(memory.device, x).astype(x, np.float32)
     if dtype in _EXACT_IN_FLOAT64:
-        return memory_of(memory.device, x).astype(x, np.float64)
+        return framework_of(memory.device, x).astype(x, np.float64)
     raise TypeError(f"{name} must hold float64, float32, float16, bfloat16 or integers, got dtype {dtype}")
 
 
@@ -134,7 +144,7 @@ def per_query(values: Any, name: str, count: int, dtype: type[np.float32 | np.fl
         return View(memory.pointer(array), "float64", (count,), (1,), False, array)
     if tuple(values.shape) not in ((), (count,)):
         raise ValueError(f"{name} must be one number or have shape ({count},), got shape {tuple(values.shape)}")
-    theirs = memory_of(memory.device, values)
+    theirs = framework_of(memory.device, values)
     array = theirs.full(count, 0.0)
     array[:] = theirs.astype(values, dtype)
     return view(array, name, memory)

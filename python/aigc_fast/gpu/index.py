@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from aigc_fast import _cuda
+from aigc_fast.arrays import bfloat16_bits
 from aigc_fast.device import gpu_of
 from aigc_fast.gpu import search
-from aigc_fast.gpu.arrays import element_of
+from aigc_fast.gpu.arrays import contiguous
 from aigc_fast.gpu.items import Items
 from aigc_fast.gpu.memory import PER_THREAD_STREAM, Memory, upload
 
@@ -26,7 +27,7 @@ class _OnGpu:
     def __init__(self, gpu: int, segment: Segment, metric: str) -> None:
         rows = np.ascontiguousarray(segment.rows)
         self._kept = [_resident(gpu, rows)]
-        self.rows = _cuda.Matrix(self._kept[0].pointer, element_of(rows), len(rows), rows.shape[1], rows.shape[1], 1)
+        self.rows = contiguous(self._kept[0].pointer, rows)
         self.names = 0
         if segment.ids is not None:
             self._kept.append(_resident(gpu, segment.ids))
@@ -77,26 +78,30 @@ class IndexOnGpu:
     def topk(self, snapshot: Snapshot, queries: Any, k: int, **options: Any) -> TopK:
         """As ``CosineIndex.topk`` on a snapshot."""
         items = self._items(snapshot, queries)
-        return search.topk(self.gpu, queries, items, k, metric=self._metric, max_memory=None, out=None, **options)
+        return search.topk(self.gpu, queries, items, k, metric=self._metric, out=None, **options)
+
+    def nearest(self, snapshot: Snapshot, rows: npt.NDArray[Any], k: int) -> TopK:
+        """Search for rows in the form that segments have them, without filters."""
+        queries = bfloat16_bits(rows) if rows.dtype == np.uint16 else rows
+        options = dict.fromkeys(("threshold", "exclude", "allow", "after", "max_memory"))
+        return self.topk(snapshot, queries, k, **options)
 
     def threshold(self, snapshot: Snapshot, queries: Any, threshold: Any, **options: Any) -> ThresholdHits:
         """As ``CosineIndex.threshold`` on a snapshot."""
         items = self._items(snapshot, queries)
-        return search.threshold_hits(
-            self.gpu, queries, items, threshold, metric=self._metric, max_memory=None, **options
-        )
+        return search.threshold_hits(self.gpu, queries, items, threshold, metric=self._metric, **options)
 
     def _items(self, snapshot: Snapshot, queries: Any) -> IndexItems:
-        """Copy what this snapshot's readers search and is not there yet; forget what is gone."""
+        """Forget what is gone, and copy what this snapshot's readers search and is not there yet."""
         home = gpu_of(queries)
         if home not in (None, self.gpu):
             raise ValueError(f"queries must be on the index's GPU, cuda:{self.gpu}, but they are on cuda:{home}")
         segments = snapshot.searched or snapshot.segments[:1]
         with self._lock:
-            parts = [(segment, *self._copy_of(segment, snapshot.version)) for segment in segments]
             current = {id(segment.rows) for segment in segments}
             self._copies = {key: copy for key, copy in self._copies.items() if key in current}
             self._flags = {key: flags for key, flags in self._flags.items() if key in current}
+            parts = [(segment, *self._copy_of(segment, snapshot.version)) for segment in segments]
         return IndexItems(parts, snapshot)
 
     def _copy_of(self, segment: Segment, version: int) -> tuple[_OnGpu, Any]:

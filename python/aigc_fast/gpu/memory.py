@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from aigc_fast import _cuda
-from aigc_fast.arrays import is_torch_tensor
+from aigc_fast.arrays import as_count, is_torch_tensor
 from aigc_fast.device import gpu_of
 
 LEGACY_STREAM, PER_THREAD_STREAM = 1, 2  # handles of the driver, and DLPack's names for these streams
+WORKSPACE_BYTES = 1 << 30  # the default of max_memory
+_FEWEST_BYTES = 1 << 12
+
+T = TypeVar("T")
 
 
 class Memory(Protocol):
-    """An allocator on one GPU whose memory is ordered by ``stream``."""
+    """An allocator on one GPU whose memory is ordered by ``stream``; raises MemoryError, which names the bytes."""
 
     device: int
     stream: int
@@ -32,6 +38,10 @@ class Memory(Protocol):
 
     def pointer(self, array: Any) -> int:
         """Return the address of an array that ``empty`` made."""
+
+
+class Framework(Memory, Protocol):
+    """The memory of a framework whose arrays live on the GPU."""
 
     def astype(self, array: Any, dtype: npt.DTypeLike) -> Any:
         """Return the framework's own array in another dtype."""
@@ -54,16 +64,26 @@ class TorchMemory:
         return getattr(self._torch, np.dtype(dtype).name)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:  # noqa: D102
-        return self._torch.empty(shape, dtype=self._dtype(dtype), device=f"cuda:{self.device}")
+        with self._memory_errors():
+            return self._torch.empty(shape, dtype=self._dtype(dtype), device=f"cuda:{self.device}")
 
     def full(self, count: int, value: float) -> Any:  # noqa: D102
-        return self._torch.full((count,), value, dtype=self._torch.float64, device=f"cuda:{self.device}")
+        with self._memory_errors():
+            return self._torch.full((count,), value, dtype=self._torch.float64, device=f"cuda:{self.device}")
 
     def pointer(self, array: Any) -> int:  # noqa: D102
         return int(array.data_ptr())
 
     def astype(self, array: Any, dtype: npt.DTypeLike) -> Any:  # noqa: D102
-        return array.to(self._dtype(dtype))
+        with self._memory_errors():
+            return array.to(self._dtype(dtype))
+
+    @contextlib.contextmanager
+    def _memory_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._torch.cuda.OutOfMemoryError as error:  # a RuntimeError
+            raise MemoryError(str(error)) from None
 
 
 def _is_cupy(x: object) -> bool:
@@ -126,9 +146,6 @@ class OwnMemory:
     def pointer(self, array: Any) -> int:  # noqa: D102
         return int(array.buffer.pointer)
 
-    def astype(self, array: Any, dtype: npt.DTypeLike) -> Any:  # noqa: D102
-        raise NotImplementedError("no caller has such arrays")
-
 
 def upload(memory: Memory, array: npt.NDArray[Any]) -> Any:
     """Copy a host array to new memory; waits for the copy, since the caller may change the array afterwards."""
@@ -137,24 +154,49 @@ def upload(memory: Memory, array: npt.NDArray[Any]) -> Any:
     return copy
 
 
-def memory_of(device: int, leader: Any, *others: Any) -> Memory:
-    """Choose by the first array that lives on a GPU.
+class Budget:
+    """Bytes that a call may use beside its inputs and results: the caller's number, or as many as there is room for."""
+
+    def __init__(self, max_memory: int | None) -> None:
+        self._bytes = WORKSPACE_BYTES if max_memory is None else as_count(max_memory, "max_memory", 1)
+        self._is_callers = max_memory is not None
+
+    def fit(self, make: Callable[[int], T]) -> T:
+        """Return ``make(bytes)``, with ever fewer bytes where they are ours to choose and the GPU has no room."""
+        shortage: MemoryError | None = None
+        try:
+            while True:
+                try:
+                    return make(self._bytes)
+                except MemoryError as error:
+                    shortage = shortage or error.with_traceback(None)  # whose frames would keep what was allocated
+                if self._is_callers or self._bytes <= _FEWEST_BYTES:
+                    raise shortage
+                self._bytes //= 2
+        finally:
+            shortage = None  # it knows this frame, and so kept what the callers have
+
+
+def framework_of(device: int, x: Any) -> Framework:
+    """Return the memory of an array's framework.
 
     Raises
     ------
     TypeError
-        That array is of neither torch nor CuPy.
+        The array is of neither torch nor CuPy.
     """
-    for x in (leader, *others):
-        if x is None or gpu_of(x) is None:
-            continue
-        if is_torch_tensor(x):
-            return TorchMemory(device)
-        if _is_cupy(x):
-            return CuPyMemory(device)
-        kind = f"{type(x).__module__}.{type(x).__name__}"
-        raise TypeError(
-            f"results live where the arrays do, and cannot be made for a {kind}; pass torch.from_dlpack(x) or"
-            " cupy.asarray(x), which copy nothing"
-        )
-    return OwnMemory(device)
+    if is_torch_tensor(x):
+        return TorchMemory(device)
+    if _is_cupy(x):
+        return CuPyMemory(device)
+    kind = f"{type(x).__module__}.{type(x).__name__}"
+    raise TypeError(
+        f"results live where the arrays do, and cannot be made for a {kind}; pass torch.from_dlpack(x) or"
+        " cupy.asarray(x), which copy nothing"
+    )
+
+
+def memory_of(device: int, *arrays: Any) -> Memory:
+    """Choose by the first array that lives on a GPU; our own without any."""
+    leader = next((x for x in arrays if x is not None and gpu_of(x) is not None), None)
+    return OwnMemory(device) if leader is None else framework_of(device, leader)

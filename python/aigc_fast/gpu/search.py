@@ -1,5 +1,8 @@
 """The public functions on a GPU: check, place, plan, enqueue. Parameters and results are those of the CPU's.
 
+What a call needs beside its inputs and results stays within ``max_memory``; results for the host are made a part at a
+time within it, too.
+
 Nothing here waits for the GPU where all arrays live on it, but for: filters from the host (their copies), and the
 number of hits of a threshold search, which decides how much memory its result takes.
 """
@@ -9,15 +12,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from aigc_fast import _cuda
-from aigc_fast.arrays import as_count, as_k, check_metric, id_lists, is_id_lists, page_ends, shared_ids
-from aigc_fast.gpu.arrays import SIZES, Matrix, Target, as_matrix, home_of, per_query
+from aigc_fast import _cuda, arrays
+from aigc_fast.arrays import as_k, check_metric, id_lists, is_id_lists, page_ends, shared_ids
+from aigc_fast.gpu.arrays import SIZES, Matrix, Target, as_matrix, contiguous, home_of, per_query, rows_from
 from aigc_fast.gpu.items import Items
-from aigc_fast.gpu.memory import Memory, memory_of, upload
+from aigc_fast.gpu.memory import Budget, Memory, OwnMemory, memory_of, upload
 from aigc_fast.similarity import ThresholdHits, TopK, three_arrays
-
-WORKSPACE_BYTES = 1 << 30  # the default of max_memory
 
 
 class _Search:
@@ -32,8 +34,8 @@ class _Search:
         max_memory: int | None,
         names: tuple[str, str] = ("queries", "items"),
     ) -> None:
-        arrays = (queries,) if isinstance(items, Items) else (queries, items)
-        self.memory: Memory = memory_of(gpu, *arrays)
+        given_arrays = (queries,) if isinstance(items, Items) else (queries, items)
+        self.memory: Memory = memory_of(gpu, *given_arrays)
         self.home = home_of(queries)
         self.queries: Matrix = as_matrix(queries, names[0], self.memory)
         if not isinstance(items, Items):
@@ -47,7 +49,7 @@ class _Search:
         self.metric = metric
         self.dtype = np.float64 if self.queries.is_float64 or self.items.is_float64 else np.float32
         self.count = self.queries.rows.rows
-        self._most = WORKSPACE_BYTES if max_memory is None else as_count(max_memory, "max_memory", 1)
+        self.budget = Budget(max_memory)
         self._filters: dict[str, Any] = {}
         self._kept: list[Any] = []
 
@@ -76,10 +78,18 @@ class _Search:
 
     def plan(self, task: str, k: int = 0) -> tuple[int, int, _cuda.Request, _cuda.Plan, int]:
         """Return what every search of the extension takes first."""
-        request = _cuda.Request(self.queries.rows, self.items.segments, self.metric, task, k, **self._filters)
-        plan = _cuda.Plan(request, self._most)
-        workspace = self._keep(self.memory.empty((plan.workspace,), np.uint8))
-        return self.memory.device, self.memory.stream, request, plan, workspace
+        request = self.request(self.queries.rows, task, k)
+
+        def make(room: int) -> tuple[_cuda.Plan, Any]:
+            plan = _cuda.Plan(request, room)
+            return plan, self.memory.empty((plan.workspace,), np.uint8)
+
+        plan, workspace = self.budget.fit(make)
+        return self.memory.device, self.memory.stream, request, plan, self._keep(workspace)
+
+    def request(self, queries: _cuda.Matrix, task: str, k: int = 0) -> _cuda.Request:
+        """Return what is asked, of all queries or some."""
+        return _cuda.Request(queries, self.items.segments, self.metric, task, k, **self._filters)
 
 
 def topk(
@@ -144,19 +154,51 @@ def threshold_hits(
 def similarity(gpu: int, a: Any, b: Any, *, metric: str, max_memory: int | None) -> Any:
     """As :func:`aigc_fast.cosine_similarity`."""
     search = _Search(gpu, a, a if b is None else b, metric, max_memory, ("a", "b"))
-    scores = Target(search.memory, (search.count, search.items.rows), search.dtype, search.home)
+    shape = search.count, search.items.rows
+    if search.home != "gpu":
+        host = np.empty(shape, search.dtype)
+        _similarity_to_host(search, host)
+        return arrays.as_torch(host) if search.home == "torch" else host
+    scores = Target(search.memory, shape, search.dtype, search.home)
     _cuda.similarity(*search.plan("similarity"), scores.pointer)
     return scores.finish()
 
 
-def normalize(gpu: int, x: Any, *, out: Any, return_norms: bool) -> Any:
+def _similarity_to_host(search: _Search, host: Any) -> None:
+    """Compute as many rows at a time as there is room for."""
+    memory, queries = search.memory, search.queries.rows
+    row_bytes = host.shape[1] * host.itemsize
+
+    def make(room: int) -> tuple[int, Any, _cuda.Plan, Any]:
+        at_once = max(1, min(len(host), room // 2 // max(1, row_bytes)))
+        if room <= at_once * row_bytes:
+            raise MemoryError(f"a row of the result takes {row_bytes} bytes, and max_memory is {room}")
+        part = memory.empty((at_once, host.shape[1]), host.dtype)
+        plan = _cuda.Plan(search.request(rows_from(queries, 0, at_once), "similarity"), room - at_once * row_bytes)
+        return at_once, part, plan, memory.empty((plan.workspace,), np.uint8)
+
+    at_once, part, plan, workspace = search.budget.fit(make)
+    for first in range(0, len(host), at_once):
+        request = search.request(rows_from(queries, first, at_once), "similarity")
+        pointers = memory.pointer(workspace), memory.pointer(part)
+        _cuda.similarity(memory.device, memory.stream, request, plan, *pointers)
+        _cuda.download(memory.device, memory.stream, pointers[1], host[first : first + at_once])
+
+
+def normalize(gpu: int, x: Any, *, out: Any, return_norms: bool, max_memory: int | None) -> Any:
     """As :func:`aigc_fast.normalize`."""
-    memory, home = memory_of(gpu, x), home_of(x)
+    home, budget = home_of(x), Budget(max_memory)
+    if home != "gpu":
+        results = _normalize_on_host(gpu, arrays.as_matrix(x, "x").array, out, return_norms, budget)
+        unit, norms = (arrays.as_torch(part) if home == "torch" else part for part in results)
+        unit = unit if out is None else out
+        return (unit, norms) if return_norms else unit
+    memory = memory_of(gpu, x)
     rows = as_matrix(x, "x", memory)
     dtype = np.float64 if rows.is_float64 else np.float32
     shape = (rows.rows.rows, rows.rows.dim)
     unit = Target(memory, shape, dtype, home, "out", out)
-    copied = out is not None and home == "gpu" and _partly_overlap(unit.pointer, np.dtype(dtype), rows.rows)
+    copied = out is not None and _partly_overlap(unit.pointer, np.dtype(dtype), rows.rows)
     if copied:
         unit = Target(memory, shape, dtype, home)
     norms = Target(memory, (rows.rows.rows,), dtype, home) if return_norms else None
@@ -166,6 +208,38 @@ def normalize(gpu: int, x: Any, *, out: Any, return_norms: bool) -> Any:
         out[...] = result
         result = out
     return result if norms is None else (result, norms.finish())
+
+
+def _normalize_on_host(
+    gpu: int, rows: npt.NDArray[Any], out: Any, return_norms: bool, budget: Budget
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Copy as many rows at a time as there is room for; without ``return_norms`` the norms are of no rows."""
+    memory, dim = OwnMemory(gpu), rows.shape[1]
+    dtype = arrays.score_dtype(rows, rows)
+    unit = np.empty(rows.shape, dtype) if out is None else arrays.output(out, "out", rows.shape, dtype)
+    rows = arrays.unaliased(rows, unit)
+    norms = np.empty(len(rows) if return_norms else 0, dtype)
+    row_bytes = dim * (rows.itemsize + unit.itemsize) + unit.itemsize
+
+    def make(room: int) -> tuple[int, Any, Any, Any]:
+        if room < row_bytes:
+            raise MemoryError(f"a row and its result take {row_bytes} bytes, and max_memory is {room}")
+        at_once = min(len(rows), room // row_bytes)
+        made = [memory.empty((at_once, dim), of.dtype) for of in (rows, unit)]
+        return at_once, *made, memory.empty((at_once,), dtype)
+
+    if len(rows) == 0:
+        return unit, norms
+    at_once, *parts = budget.fit(make)
+    source, target, lengths = map(memory.pointer, parts)
+    for first in range(0, len(rows), at_once):
+        some = np.ascontiguousarray(rows[first : first + at_once])
+        _cuda.upload(gpu, memory.stream, source, some)
+        _cuda.normalize(gpu, memory.stream, contiguous(source, some), target, lengths)
+        _cuda.download(gpu, memory.stream, target, unit[first : first + at_once])
+        if return_norms:
+            _cuda.download(gpu, memory.stream, lengths, norms[first : first + at_once])
+    return unit, norms
 
 
 def _partly_overlap(pointer: int, dtype: np.dtype[Any], rows: _cuda.Matrix) -> bool:
