@@ -42,7 +42,7 @@ def save(
     """Write to a temporary file in the same folder, flush it to the disk, and rename it."""
     safetensors = require("safetensors.numpy", form.extra)
     target = Path(path)
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {"format": form.name, "format_version": form.version, **facts, "checksum": _checksum(arrays)}
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(handle)

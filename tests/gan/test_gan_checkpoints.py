@@ -1,3 +1,4 @@
+import json
 import os
 
 import numpy as np
@@ -5,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from aigc_fast.gan import ContentGAN, checkpoints
+from aigc_fast import array_file
+from aigc_fast.gan import ContentGAN
 from aigc_fast.gan.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 
 from .small import assert_same_state, small_gan
@@ -47,6 +49,26 @@ def test_save_and_load_keep_output_curves_and_further_training(fitted, pairs, tm
     )
 
 
+def test_a_changed_bit_is_noticed(fitted, tmp_path):
+    path = tmp_path / "model"
+    fitted.save(path)
+    content = bytearray(path.read_bytes())
+    content[-50] ^= 8
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="its checksum does not match"):
+        ContentGAN.load(path)
+
+
+def test_arrays_are_all_of_a_model(fitted, pairs):
+    about, arrays = fitted.to_arrays()
+    copied = ContentGAN.from_arrays(json.loads(json.dumps(about)), {name: row.copy() for name, row in arrays.items()})
+    assert_same_state(copied._state.snapshot(), fitted._state.snapshot())
+    assert np.array_equal(copied.generate(pairs[1]), fitted.generate(pairs[1]))
+    del arrays["average.module.output.weight"]
+    with pytest.raises(ValueError, match="arrays does not hold the tensors"):
+        ContentGAN.from_arrays(about, arrays)
+
+
 def test_numpy_settings_can_be_saved(pairs, tmp_path):
     gan = small_gan(epochs=np.int64(1), learning_rate=np.float32(1e-3), hidden=[np.int32(8)])
     gan.fit(*pairs, progress=False).save(tmp_path / "model")
@@ -65,7 +87,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(fitted, tmp_path, m
     if fsync_fails:
         monkeypatch.setattr(os, "fsync", fail)
     else:
-        monkeypatch.setattr(checkpoints.Path, "replace", fail)
+        monkeypatch.setattr(array_file.Path, "replace", fail)
     with pytest.raises(OSError, match="no space left"):
         fitted.save(path)
     assert path.read_bytes() == before
@@ -75,13 +97,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(fitted, tmp_path, m
 def test_the_file_is_synced_before_it_gets_its_name(fitted, tmp_path, monkeypatch):
     events = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: events.append(("sync", os.fstat(descriptor).st_size)))
-    original = checkpoints.Path.replace
+    original = array_file.Path.replace
     monkeypatch.setattr(
-        checkpoints.Path, "replace", lambda self, target: events.append(("name", target)) or original(self, target)
+        array_file.Path, "replace", lambda self, target: events.append(("name", target)) or original(self, target)
     )
     path = tmp_path / "model"
     fitted.save(path)
-    assert events == [("sync", path.stat().st_size), ("name", path)]
+    assert events[:2] == [("sync", path.stat().st_size), ("name", path)]
+    assert [what for what, _ in events[2:]] == ["sync"]  # the folder, for the name
 
 
 @pytest.mark.parametrize("size", [0, 5, 100, 5000, -1])
@@ -89,7 +112,7 @@ def test_a_truncated_file_is_refused(size, fitted, tmp_path):
     path = tmp_path / "model"
     fitted.save(path)
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(ValueError, match=f"{path} is not a whole checkpoint"):
+    with pytest.raises(ValueError, match=f"{path} is truncated, damaged, or not a safetensors file"):
         ContentGAN.load(path)
 
 
@@ -97,7 +120,7 @@ def test_a_truncated_file_is_refused(size, fitted, tmp_path):
 def test_a_file_of_another_kind_is_refused(content, tmp_path):
     path = tmp_path / "model"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"{path} is not a whole checkpoint"):
+    with pytest.raises(ValueError, match=f"{path} is truncated, damaged, or not a safetensors file"):
         ContentGAN.load(path)
 
 
@@ -105,7 +128,7 @@ def test_a_file_of_another_kind_is_refused(content, tmp_path):
 def test_safetensors_of_another_kind_are_refused(metadata, tmp_path):
     path = tmp_path / "model"
     save_file({"weight": torch.zeros(3)}, path, metadata)
-    with pytest.raises(ValueError, match=f"{path} is a safetensors file of another kind"):
+    with pytest.raises(ValueError, match=f"{path} is a safetensors file, but not of a ContentGAN"):
         ContentGAN.load(path)
 
 

@@ -93,7 +93,7 @@ def test_further_exclusions(fusion, exclude_seen):
 
 def test_blocks_of_users_change_nothing(monkeypatch):
     whole = fitted(fusion="max").recommend(np.arange(N_USERS), 6)
-    monkeypatch.setattr("aigc_fast.recommender.generative.BLOCK_QUERIES", 10)  # two users at once
+    monkeypatch.setattr("aigc_fast.recommender.ranking.BLOCK_QUERIES", 10)  # two users at once
     allow = csr_matrix(np.ones((N_USERS, N_ITEMS)))
     for options in ({}, {"allow": allow}):
         blocks = fitted(fusion="max").recommend(np.arange(N_USERS), 6, **options)

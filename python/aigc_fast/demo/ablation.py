@@ -37,6 +37,7 @@ from aigc_fast.recommender.generative import GenerativeRecommender
 
 ABLATION_NAME = "ablation.json"
 SHOWN = ("P@5", DECISIVE_METRIC, f"Coverage@{LIST_LENGTH}", f"Diversity@{LIST_LENGTH}", f"Novelty@{LIST_LENGTH}")
+CHECKPOINTS = "ablation-checkpoints"  # folder
 BLEND_CANDIDATES = 100
 BLEND_WEIGHTS = (0.75, 0.25)  # of EASE and of the other
 
@@ -189,7 +190,7 @@ def _one_seed(ratings: Ratings, settings: DemoSettings, seed: int, about: dict[s
     for arm in ARMS:
         key = json.dumps(arm.gan)
         if key not in trained:
-            trained[key] = _trained(train, vectors, seed, progress, epochs=settings.epochs, **arm.gan)
+            trained[key] = _trained(train, vectors, seed, settings, arm.name, progress, **arm.gan)
         lists = _lists(trained[key].with_ranking(**arm.ranking))
         add(arm.name, arm.about, lists, quality=_quality(trained[key]))
         long_lists.setdefault(GENERATIVE, lists)
@@ -200,6 +201,8 @@ def _one_seed(ratings: Ratings, settings: DemoSettings, seed: int, about: dict[s
         name = type(model).__name__
         long_lists[name] = _lists(model.fit(binary(train)))
         add(name, "defaults", long_lists[name])
+    fit, _ = random_split(train, settings.validation_fraction, seed)
+    _trained(fit, demo_vectors(ratings, fit, settings), seed, settings, "validation", progress)
     for other in (GENERATIVE, WITHOUT_GAN):
         blended = blend([long_lists["EASE"], long_lists[other]], BLEND_WEIGHTS, LIST_LENGTH)
         add(f"EASE + {other}", "blend, {:g} : {:g}".format(*BLEND_WEIGHTS), blended)
@@ -207,10 +210,23 @@ def _one_seed(ratings: Ratings, settings: DemoSettings, seed: int, about: dict[s
 
 
 def _trained(
-    train: csr_matrix, vectors: npt.NDArray[np.float32], seed: int, progress: bool, **gan: Any
+    train: csr_matrix,
+    vectors: npt.NDArray[np.float32],
+    seed: int,
+    settings: DemoSettings,
+    name: str,
+    progress: bool,
+    **gan: Any,
 ) -> GenerativeRecommender:
-    model = GenerativeRecommender(ContentGAN(seed=seed, **gan), seed=seed)
-    return model.fit(train, item_vectors=vectors, progress=progress)
+    """Train a generator, or take what an earlier run has of it."""
+    model = GenerativeRecommender(ContentGAN(epochs=settings.epochs, seed=seed, **gan), seed=seed)
+    return model.fit(
+        train,
+        item_vectors=vectors,
+        checkpoint_dir=settings.output / CHECKPOINTS / f"seed-{seed}" / name.replace(" ", "-"),
+        resume=settings.resume,
+        progress=progress,
+    )
 
 
 def _lists(model: Recommender) -> TopK:

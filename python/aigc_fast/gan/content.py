@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -14,11 +12,22 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from aigc_fast.gan.checkpoints import Checkpoint, CheckpointWriter, read_checkpoint, write_checkpoint
+from aigc_fast.gan.checkpoints import (
+    Arrays,
+    Checkpoint,
+    CheckpointWriter,
+    check_same_run,
+    fingerprint,
+    from_arrays,
+    read_checkpoint,
+    restore,
+    to_arrays,
+    write_checkpoint,
+)
 from aigc_fast.gan.config import GANConfig
 from aigc_fast.gan.inputs import Matrix, check_codes, check_integer, check_matrix, check_pairs, check_streams
 from aigc_fast.gan.sampling import sample
-from aigc_fast.gan.state import History, Snapshot, TrainingState
+from aigc_fast.gan.state import History, TrainingState
 from aigc_fast.gan.steps import Pairs
 from aigc_fast.gan.training import Probe, cosine_schedule, train
 
@@ -196,7 +205,7 @@ class ContentGAN:
             raise ValueError("resume=True needs checkpoint_dir, got None")
 
         state, about = _start(config, *rows)
-        about["data"] = _fingerprint(*rows, *(held_out or ()))
+        about["data"] = fingerprint(*rows, *(held_out or ()))
         save, best = None, None
         if checkpoint_dir is not None:
             folder = Path(checkpoint_dir)
@@ -204,8 +213,8 @@ class ContentGAN:
             save = CheckpointWriter(folder / CHECKPOINT_NAME, about)
             if resume and save.path.exists():
                 checkpoint = read_checkpoint(save.path)
-                _check_same_run(save.path, checkpoint.about, about)
-                _restore(save.path, state, checkpoint.last)
+                check_same_run(save.path, checkpoint.about, about)
+                restore(str(save.path), state, checkpoint.last)
                 best = checkpoint.best
         self._state, self._about = state, about  # from here on an interrupted fit leaves a usable model
         train(
@@ -308,7 +317,7 @@ class ContentGAN:
 
     def save(self, path: str | Path) -> None:
         """Write the model with all its training state to one safetensors file, whole or not at all."""
-        write_checkpoint(Path(path), Checkpoint(self._about, self._fitted().snapshot(), best=None))
+        write_checkpoint(Path(path), self._checkpoint())
 
     @classmethod
     def load(cls, path: str | Path) -> ContentGAN:
@@ -319,17 +328,32 @@ class ContentGAN:
         FileNotFoundError
             There is no such file.
         ValueError
-            The file is truncated or of another kind.
+            The file is damaged, of another version, or of another kind.
         """
-        path = Path(path)
-        checkpoint = read_checkpoint(path)
+        return cls._of(read_checkpoint(Path(path)), str(path))
+
+    def to_arrays(self) -> tuple[dict[str, Any], Arrays]:
+        """Return what :meth:`save` writes, facts that JSON can hold and arrays, for a file that holds more."""
+        checkpoint = self._checkpoint()
+        return checkpoint.about, to_arrays(checkpoint)
+
+    @classmethod
+    def from_arrays(cls, about: dict[str, Any], arrays: Arrays) -> ContentGAN:
+        """Return the model that :meth:`to_arrays` described; it takes the arrays over."""
+        return cls._of(from_arrays(about, arrays), "arrays")
+
+    @classmethod
+    def _of(cls, checkpoint: Checkpoint, where: str) -> ContentGAN:
         about = checkpoint.about
         config = GANConfig.checked(**about["config"])
         state = TrainingState.initial(config, about["vector_dim"], about["condition_dim"])
-        _restore(path, state, checkpoint.last)
+        restore(where, state, checkpoint.last)
         model = cls(**asdict(config))
         model._state, model._about = state, about
         return model
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(self._about, self._fitted().snapshot(), best=None)
 
     def _config(self) -> GANConfig:
         return GANConfig.checked(**self.get_params())
@@ -366,29 +390,3 @@ def _probe(vectors: Matrix, conditions: Matrix, *, seed: int) -> Probe:
         chosen = np.random.default_rng(seed).choice(len(vectors), PROBE_ROWS, replace=False)
         vectors, conditions = vectors[chosen], conditions[chosen]
     return Probe(vectors, conditions)
-
-
-def _fingerprint(*arrays: Matrix) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(repr(array.shape).encode())
-        digest.update(array.data)
-    return digest.hexdigest()
-
-
-def _check_same_run(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    old = found | found["config"]
-    new = json.loads(json.dumps(wanted | wanted["config"]))  # as a file would give it back: lists for tuples
-    differing = sorted(name for name in new if name != "config" and old.get(name) != new[name])
-    if differing:
-        raise ValueError(
-            f"resume=True goes on with the run that wrote {path}, which had other {', '.join(differing)}; "
-            "call fit with the same settings and data, or with resume=False to start anew"
-        )
-
-
-def _restore(path: Path, state: TrainingState, snapshot: Snapshot) -> None:
-    try:
-        state.restore(snapshot)
-    except (KeyError, RuntimeError) as error:
-        raise ValueError(f"{path} does not hold the tensors that its settings call for: {error}") from error

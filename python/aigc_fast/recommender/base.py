@@ -211,8 +211,7 @@ class Recommender(ABC):
         if self._learned is None:
             raise NotImplementedError(f"{type(self).__name__} has no file form")
         self._fitted()
-        learned = {name: getattr(self, name) for name in ("user_items_", *self._learned)}
-        model_file.save(path, type(self).__name__, self._parameters(), learned)
+        model_file.save(path, type(self).__name__, *self._saved())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -222,14 +221,14 @@ class Recommender(ABC):
         ------
         ValueError
             The file is damaged, of another version, or of another class.
+        NotImplementedError
+            This recommender has no file form.
+        MissingExtraError
+            safetensors is not installed.
         """
         if cls._learned is None:
             raise NotImplementedError(f"{cls.__name__} has no file form")
-        parameters, learned = model_file.load(path, cls.__name__, ("user_items_", *cls._learned))
-        model = cls(**parameters)
-        vars(model).update(learned)
-        model._derive(model.user_items_)
-        return model
+        return cls._restored(*model_file.load(path, cls.__name__, ("user_items_", *cls._learned)))
 
     @abstractmethod
     def _fit(self, user_items: csr_matrix) -> None:
@@ -249,6 +248,18 @@ class Recommender(ABC):
     def _partial_fit(self, user_items: csr_matrix, changed_items: npt.NDArray[np.int64]) -> None:
         """Learn from the grown matrix, in which these columns are not what they were."""
         self._fit(user_items)
+
+    def _saved(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what `save` writes: parameters of the constructor, which JSON can hold, and what was learned."""
+        return self._parameters(), {name: getattr(self, name) for name in ("user_items_", *(self._learned or ()))}
+
+    @classmethod
+    def _restored(cls, parameters: dict[str, Any], learned: dict[str, Any]) -> Self:
+        """Make the model that `_saved` described."""
+        model = cls(**parameters)
+        vars(model).update(learned)
+        model._derive(model.user_items_)
+        return model
 
     def _derive(self, user_items: csr_matrix) -> None:  # noqa: B027 (most keep nothing)
         """Bring back what `_fit` keeps beside ``_learned``."""

@@ -1,7 +1,6 @@
 """Recommend by generation: profile and noise → generated vectors → exact search → one list.
 
-For a user with profile p the generator draws ``n_vectors`` vectors of content that the user would like; `ranking`
-says how they become a list.
+For a user's profile the generator draws ``n_vectors`` vectors of content; `ranking` says how they become a list.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK, normalize
+from aigc_fast.recommender import generative_file
 from aigc_fast.recommender.arguments import (
     CSR,
     Allow,
@@ -26,7 +26,6 @@ from aigc_fast.recommender.arguments import (
     as_dense,
     as_ids,
     as_same_pattern,
-    pattern_rows,
 )
 from aigc_fast.recommender.base import Recommender
 from aigc_fast.recommender.generation import VectorGenerator, default_generator
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
 Float32 = npt.NDArray[np.float32]
 
-#: Generated vectors that are searched in one call: bounds the blocks of vectors, of exclusions and of nominees.
-BLOCK_QUERIES = 32_768
 #: Width of the item vectors that `fit` makes where none are given.
 DEFAULT_DIM = 64
 
@@ -111,6 +108,8 @@ class GenerativeRecommender(Recommender):
     mean_profile_: Float32
     gan_: VectorGenerator
     _times: csr_matrix | None
+    _n_new_items: int
+    _learned = ("item_vectors_", "gan_", "_times", "_n_new_items")
 
     def __init__(
         self,
@@ -131,10 +130,10 @@ class GenerativeRecommender(Recommender):
         self.rating_weight: RatingWeight = rating_weight
         if half_life is not None and not (np.isfinite(half_life) and half_life > 0):
             raise ValueError(f"half_life is {half_life}; a positive number is taken")
-        self.half_life = half_life
+        self.half_life = None if half_life is None else float(half_life)
         if not 0 <= validation_fraction < 1:
             raise ValueError(f"validation_fraction is {validation_fraction}; a number in [0, 1) is taken")
-        self.validation_fraction = validation_fraction
+        self.validation_fraction = float(validation_fraction)
         self.max_pairs = as_count("max_pairs", max_pairs, minimum=1)
         self.seed = as_count("seed", seed)
 
@@ -292,10 +291,8 @@ class GenerativeRecommender(Recommender):
             further = as_csr("exclude", exclude, (len(ids), n_items))
             pattern = (further.indptr, further.indices)
             left_out = pattern if left_out is None else union(left_out, pattern, n_items)
-        allowed = as_allow(allow, len(ids), n_items)
-        return self._recommend(
-            ids, history, as_count("n", n), left_out, allowed, profiles=profiles, threshold=threshold
-        )
+        count, allowed = as_count("n", n), as_allow(allow, len(ids), n_items)
+        return self._recommend(ids, history, count, left_out, allowed, profiles=profiles, threshold=threshold)
 
     @property
     def n_users(self) -> int:
@@ -358,15 +355,11 @@ class GenerativeRecommender(Recommender):
         threshold: float | None = None,
     ) -> TopK:
         rows = self._profiles_of(history) if profiles is None else profiles
-        block = max(1, BLOCK_QUERIES // self.n_vectors)
-        parts = []
-        for first in range(0, max(len(rows), 1), block):  # one block at least, for the shape of an empty result
-            last = min(first + block, len(rows))
-            left_out = None if exclude is None else pattern_rows(exclude, first, last)
-            allowed = pattern_rows(allow, first, last) if isinstance(allow, tuple) else allow
-            generated = self._generate(rows[first:last], self.n_vectors)
-            parts.append(self._ranking.best(generated, self._rows, n, left_out, allowed, threshold))
-        return TopK(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+        def generate(block: slice) -> Float32:
+            return self._generate(rows[block], self.n_vectors)
+
+        return self._ranking.lists(generate, len(rows), self._rows, n, exclude, allow, threshold)
 
     def _generate(self, profiles: Float32, count: int) -> Float32:
         known = profiles.any(axis=1, keepdims=True)
@@ -379,6 +372,13 @@ class GenerativeRecommender(Recommender):
 
     def _similar_users(self, user_ids: npt.NDArray[np.int64], n: int) -> TopK:
         return nearest_others(self.profiles_, user_ids, n)
+
+    def _saved(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return generative_file.saved(self)
+
+    @classmethod
+    def _restored(cls, parameters: dict[str, Any], learned: dict[str, Any]) -> Self:
+        return generative_file.restored(cls, parameters, learned)
 
     def _set_ranking(self, ranking: Ranking) -> None:
         self._ranking = ranking

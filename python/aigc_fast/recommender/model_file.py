@@ -1,7 +1,8 @@
 """The file of a recommender, see :mod:`aigc_fast.array_file`.
 
 Tensors: each learned array under its attribute's name; a CSR matrix as ``name.data``, ``name.indices``,
-``name.indptr`` and ``name.shape``. Facts: ``class`` and, as JSON, the ``parameters`` of its constructor.
+``name.indptr`` and ``name.shape``; a dict of arrays as ``name.key`` each. Facts: ``class`` and, as JSON, the
+``parameters`` of its constructor.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ def save(path: str | os.PathLike[str], kind: str, parameters: Mapping[str, Any],
     for name, value in learned.items():
         if issparse(value):
             arrays |= {f"{name}.{part}": np.asarray(getattr(value, part)) for part in _CSR_PARTS}
+        elif isinstance(value, dict):
+            arrays |= {f"{name}.{key}": array for key, array in value.items()}
         else:
             arrays[name] = value
     array_file.save(path, _FORMAT, arrays, {"class": kind, "parameters": json.dumps(parameters)})
@@ -48,9 +51,15 @@ def load(path: str | os.PathLike[str], kind: str, names: Sequence[str]) -> tuple
         if name in arrays:
             learned[name] = arrays[name]
             continue
-        parts = [arrays.get(f"{name}.{part}") for part in _CSR_PARTS]
-        if any(part is None for part in parts):
+        prefix = f"{name}."
+        parts = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+        if not parts:
             raise ValueError(f"{path} is damaged: it lacks {name}")
-        data, indices, indptr, shape = parts
-        learned[name] = csr_matrix((data, indices, indptr), shape=tuple(shape.tolist()))  # type: ignore[union-attr]
+        learned[name] = _csr(**parts) if parts.keys() == set(_CSR_PARTS) else parts
     return json.loads(facts["parameters"]), learned
+
+
+def _csr(
+    data: npt.NDArray[Any], indices: npt.NDArray[Any], indptr: npt.NDArray[Any], shape: npt.NDArray[Any]
+) -> csr_matrix:
+    return csr_matrix((data, indices, indptr), shape=tuple(shape.tolist()))

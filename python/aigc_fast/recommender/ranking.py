@@ -12,6 +12,7 @@ the maximum (what any of the vectors found: the best lists of all of them are se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,13 +21,15 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK, cosine_topk
-from aigc_fast.recommender.arguments import Pattern, as_count
+from aigc_fast.recommender.arguments import Pattern, as_count, pattern_rows
 from aigc_fast.recommender.fusion import head, merge_topk, repeat_rows
 from aigc_fast.recommender.reranking import rerank
 
 Float32 = npt.NDArray[np.float32]
 Fusion = Literal["mean", "max"]
 
+#: Generated vectors that are searched in one call: bounds the blocks of vectors, of exclusions and of nominees.
+BLOCK_QUERIES = 32_768
 #: Candidates for each item of a list that diversity chooses from.
 CANDIDATES_PER_ITEM = 5
 
@@ -58,7 +61,30 @@ class Ranking:
         weights = ((1 + counts) / (1 + counts.max())) ** self.popularity
         return np.asarray(item_vectors * weights[:, None], np.float32)
 
-    def best(
+    def lists(
+        self,
+        generate: Callable[[slice], Float32],
+        n_users: int,
+        items: Float32,
+        n: int,
+        exclude: Pattern | None,
+        allow: Pattern | npt.NDArray[np.bool_] | None,
+        threshold: float | None,
+    ) -> TopK:
+        """Return lists of ``n`` of the weighted items (n_items, d) for all users, block by block.
+
+        ``generate`` returns the vectors (m, n_vectors, d) of a slice of the users.
+        """
+        size = max(1, BLOCK_QUERIES // self.n_vectors)
+        parts = []
+        for first in range(0, max(n_users, 1), size):  # one block at least, for the shape of an empty result
+            block = slice(first, min(first + size, n_users))
+            left_out = None if exclude is None else pattern_rows(exclude, block.start, block.stop)
+            allowed = pattern_rows(allow, block.start, block.stop) if isinstance(allow, tuple) else allow
+            parts.append(self._best(generate(block), items, n, left_out, allowed, threshold))
+        return TopK(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _best(
         self,
         generated: Float32,
         items: Float32,
@@ -67,7 +93,6 @@ class Ranking:
         allow: Pattern | npt.NDArray[np.bool_] | None,
         threshold: float | None,
     ) -> TopK:
-        """Return lists of ``n`` items for generated vectors (m, n_vectors, d) among weighted items (n_items, d)."""
         if not self.diversity:
             return self._searched(generated, items, n, exclude, allow, threshold)
         candidates = self._searched(generated, items, CANDIDATES_PER_ITEM * n, exclude, allow, threshold)
