@@ -124,7 +124,7 @@ def ablate(
     ),
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each training, at most.")] = 12,
     seeds: Annotated[int, typer.Option(min=1, help="Splits and trainings, with seeds from 0 on.")] = 5,
-    resume: Annotated[bool, typer.Option("--resume", help="Keep the seeds that the folder has.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep seeds and generators that the folder has.")] = False,
 ) -> None:
     """Take away discriminator, noise, generator or all vectors but one: what each part adds, beside baselines."""
     _prepare()

@@ -14,7 +14,8 @@ from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK
 from aigc_fast.data import Ratings
-from aigc_fast.demo.comparison import CUTOFFS, DECISIVE, DECISIVE_METRIC, LIST_LENGTH, ProfileGenerator
+from aigc_fast.demo.blends import CANDIDATES, LINEAR, choose_recipes
+from aigc_fast.demo.comparison import CUTOFFS, DECISIVE, DECISIVE_METRIC, LIST_LENGTH, without_gan
 from aigc_fast.demo.parts import binary, demo_vectors
 from aigc_fast.demo.results import GENERATIVE, WITHOUT_GAN, write_text
 from aigc_fast.demo.settings import DemoSettings
@@ -28,18 +29,18 @@ from aigc_fast.recommender import (
     TopPop,
     UserKNN,
     accuracy_by_user,
-    blend,
     content_vectors,
+    diversity_by_user,
     evaluate,
     random_split,
 )
+from aigc_fast.recommender.evaluation import PairedTest
 from aigc_fast.recommender.generative import GenerativeRecommender
 
 ABLATION_NAME = "ablation.json"
-SHOWN = ("P@5", DECISIVE_METRIC, f"Coverage@{LIST_LENGTH}", f"Diversity@{LIST_LENGTH}", f"Novelty@{LIST_LENGTH}")
 CHECKPOINTS = "ablation-checkpoints"  # folder
-BLEND_CANDIDATES = 100
-BLEND_WEIGHTS = (0.75, 0.25)  # of EASE and of the other
+DIVERSITY_METRIC, COVERAGE_METRIC = f"Diversity@{LIST_LENGTH}", f"Coverage@{LIST_LENGTH}"
+SHOWN = ("P@5", DECISIVE_METRIC, COVERAGE_METRIC, DIVERSITY_METRIC, f"Novelty@{LIST_LENGTH}")
 
 
 class Arm(NamedTuple):
@@ -66,6 +67,16 @@ ARMS = (
 )
 
 
+class AgainstLinear(NamedTuple):
+    """What a blend with EASE has more than EASE alone."""
+
+    model: str
+    accuracy: PairedTest
+    diversity: PairedTest
+    coverage: list[float]  # one a seed: it is of all lists, so no user has one
+    recipes: list[dict[str, Any]]  # one a seed
+
+
 @dataclass
 class Ablation:
     """What `ablate` found.
@@ -78,19 +89,23 @@ class Ablation:
         Of the splits and the training.
     rows
         One dict for each arm and seed: "model", "about", "seed" and the metrics on test; arms with a generator also
-        have measures of what it generates under "quality".
+        have measures of what it generates under "quality", blends what validation data chose under "recipe".
     by_user
-        Arm → (n_seeds, n_users) values of the decisive metric, None where a user has no test items.
+        Metric → arm → (n_seeds, n_users) values on test, None where a user has none: the decisive metric and diversity.
     """
 
     about: dict[str, Any]
     seeds: list[int] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
-    by_user: dict[str, list[list[float | None]]] = field(default_factory=dict)
+    by_user: dict[str, dict[str, list[list[float | None]]]] = field(default_factory=dict)
 
     def experiment(self) -> Experiment:
         """Return the figures with their intervals and tests."""
-        by_user = {(name, DECISIVE_METRIC): np.array(values, np.float64) for name, values in self.by_user.items()}
+        by_user = {
+            (name, metric): np.array(values, np.float64)
+            for metric, arms in self.by_user.items()
+            for name, values in arms.items()
+        }
         return Experiment(tuple(self.seeds), self.rows, [], by_user)
 
     def table(self) -> list[dict[str, Any]]:
@@ -105,12 +120,26 @@ class Ablation:
             found.append({"model": name, "about": own[0]["about"], **means, "spread": spread, "difference": difference})
         return found
 
+    def against_linear(self) -> list[AgainstLinear]:
+        """Compare EASE with its blends."""
+        experiment = self.experiment()
+        linear = [row for row in self.rows if row["model"] == LINEAR]
+        found = []
+        for name in dict.fromkeys(row["model"] for row in self.rows if "recipe" in row):
+            own = [row for row in self.rows if row["model"] == name]
+            accuracy = experiment.compare(name, LINEAR, DECISIVE_METRIC)
+            diversity = experiment.compare(name, LINEAR, DIVERSITY_METRIC)
+            coverage = [row[COVERAGE_METRIC] - other[COVERAGE_METRIC] for row, other in zip(own, linear, strict=True)]
+            found.append(AgainstLinear(name, accuracy, diversity, coverage, [row["recipe"] for row in own]))
+        return found
+
     def add(self, other: Ablation) -> None:
         """Take the figures of more seeds in."""
         self.seeds += other.seeds
         self.rows += other.rows
-        for name, values in other.by_user.items():
-            self.by_user.setdefault(name, []).extend(values)
+        for metric, arms in other.by_user.items():
+            for name, values in arms.items():
+                self.by_user.setdefault(metric, {}).setdefault(name, []).extend(values)
 
 
 def ablate(
@@ -124,7 +153,7 @@ def ablate(
     """Compare the whole product, the same without each of its parts, and the baselines, on the same splits.
 
     The protocol of CFGAN: a random split of all ratings, every rating positive, all items ranked but those in train.
-    Nothing is chosen on test: all settings are the defaults.
+    Nothing is chosen on test: settings are the defaults, and a part of train chooses how EASE is blended and re-ranked.
 
     Parameters
     ----------
@@ -134,7 +163,7 @@ def ablate(
         Of vectors and training; its ``seed`` is replaced. Each seed that is done is kept in ``output``, and with
         ``resume`` not done again.
     seeds
-        One split, training and noise each.
+        One split, training and noise each. Costs four trainings of the generator.
     say
         Called with a line about each step.
     progress
@@ -147,6 +176,7 @@ def ablate(
     """
     about: dict[str, Any] = {"ratings": ratings.n_ratings, "epochs": settings.epochs, "dim": settings.dim}
     about |= {"content_weight": settings.content_weight, "test_fraction": settings.test_fraction}
+    about["validation_fraction"] = settings.validation_fraction
     result = Ablation(about)
     for seed in seeds:
         path = settings.output / f"ablation-seed-{seed}.json"
@@ -182,8 +212,12 @@ def _one_seed(ratings: Ratings, settings: DemoSettings, seed: int, about: dict[s
         shown = TopK(lists.scores[:, :LIST_LENGTH], lists.ids[:, :LIST_LENGTH], np.minimum(lists.counts, LIST_LENGTH))
         metrics = evaluate(shown, test, CUTOFFS, train=train, item_vectors=described)
         result.rows.append({"model": name, "about": told, "seed": seed, **metrics, **more})
-        values = accuracy_by_user(shown, test, LIST_LENGTH)[DECISIVE]
-        result.by_user[name] = [[None if np.isnan(value) else float(value) for value in values]]
+        for metric, values in (
+            (DECISIVE_METRIC, accuracy_by_user(shown, test, LIST_LENGTH)[DECISIVE]),
+            (DIVERSITY_METRIC, diversity_by_user(shown, described, LIST_LENGTH)),
+        ):
+            known = [None if np.isnan(value) else float(value) for value in values]
+            result.by_user.setdefault(metric, {})[name] = [known]
 
     long_lists: dict[str, TopK] = {}
     trained: dict[str, GenerativeRecommender] = {}
@@ -194,18 +228,23 @@ def _one_seed(ratings: Ratings, settings: DemoSettings, seed: int, about: dict[s
         lists = _lists(trained[key].with_ranking(**arm.ranking))
         add(arm.name, arm.about, lists, quality=_quality(trained[key]))
         long_lists.setdefault(GENERATIVE, lists)
-    profile = GenerativeRecommender(ProfileGenerator(), n_vectors=1).fit(train, item_vectors=vectors)
-    long_lists[WITHOUT_GAN] = _lists(profile)
+    long_lists[WITHOUT_GAN] = _lists(without_gan(train, vectors))
     add(WITHOUT_GAN, "cosine to the profile", long_lists[WITHOUT_GAN])
     for model in (TopPop(), UserKNN(), ItemKNN(), PureSVD(), EASE()):
         name = type(model).__name__
         long_lists[name] = _lists(model.fit(binary(train)))
         add(name, "defaults", long_lists[name])
-    fit, _ = random_split(train, settings.validation_fraction, seed)
-    _trained(fit, demo_vectors(ratings, fit, settings), seed, settings, "validation", progress)
-    for other in (GENERATIVE, WITHOUT_GAN):
-        blended = blend([long_lists["EASE"], long_lists[other]], BLEND_WEIGHTS, LIST_LENGTH)
-        add(f"EASE + {other}", "blend, {:g} : {:g}".format(*BLEND_WEIGHTS), blended)
+
+    fit, validation = random_split(train, settings.validation_fraction, seed)
+    vectors_of_fit = demo_vectors(ratings, fit, settings)
+    to_choose_with = {
+        LINEAR: _lists(EASE().fit(binary(fit))),
+        GENERATIVE: _lists(_trained(fit, vectors_of_fit, seed, settings, "validation", progress)),
+        WITHOUT_GAN: _lists(without_gan(fit, vectors_of_fit)),
+    }
+    recipes = choose_recipes(to_choose_with, (GENERATIVE, WITHOUT_GAN), validation, vectors_of_fit)
+    for name, recipe in recipes.items():
+        add(name, "chosen by validation", recipe.lists(long_lists, vectors), recipe=recipe._asdict())
     return result
 
 
@@ -230,7 +269,7 @@ def _trained(
 
 
 def _lists(model: Recommender) -> TopK:
-    return model.recommend(np.arange(model.user_items_.shape[0]), BLEND_CANDIDATES)
+    return model.recommend(np.arange(model.user_items_.shape[0]), CANDIDATES)
 
 
 def _quality(model: GenerativeRecommender) -> dict[str, float]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aigc_fast.demo.ablation import SHOWN, Ablation
+from aigc_fast.demo.ablation import COVERAGE_METRIC, DIVERSITY_METRIC, SHOWN, Ablation, AgainstLinear
+from aigc_fast.demo.blends import LINEAR
 from aigc_fast.demo.comparison import DECISIVE_METRIC
 from aigc_fast.demo.results import GENERATIVE
 
@@ -24,9 +25,31 @@ def cells(row: dict[str, Any]) -> list[str]:
         found[SHOWN.index(DECISIVE_METRIC)] += f" ± {row['spread']:.4f}"
     if row["model"] == GENERATIVE:
         return [*found, "", ""]
-    difference = row["difference"]
-    interval = "{mean:+.4f} ({low:+.4f} to {high:+.4f})".format(**difference).replace("-", "−")
-    return [*found, interval, f"{difference['p_value']:.4f}"]
+    return [*found, *_test(row["difference"])]
+
+
+BLEND_COLUMNS = (
+    f"{DECISIVE_METRIC}, against {LINEAR}",
+    "p",
+    f"{DIVERSITY_METRIC}, against {LINEAR}",
+    "p",
+    f"{COVERAGE_METRIC}, against {LINEAR}",
+    "weight, by seed",
+    "trade-off, by seed",
+)
+
+
+def blend_cells(row: AgainstLinear) -> list[str]:
+    """Return the figures of one row of `Ablation.against_linear`, one for each of `BLEND_COLUMNS`."""
+    coverage = f"{sum(row.coverage) / len(row.coverage):+.4f} ({min(row.coverage):+.4f} to {max(row.coverage):+.4f})"
+    chosen = [", ".join(f"{recipe[name]:g}" for recipe in row.recipes) for name in ("weight", "trade_off")]
+    return [*_test(row.accuracy._asdict()), *_test(row.diversity._asdict()), coverage.replace("-", "−"), *chosen]
+
+
+def _test(found: dict[str, float]) -> list[str]:
+    """Return a paired difference with its interval, and its p."""
+    interval = "{mean:+.4f} ({low:+.4f} to {high:+.4f})".format(**found).replace("-", "−")
+    return [interval, f"{found['p_value']:.4f}"]
 
 
 def quality_rows(ablation: Ablation) -> list[tuple[str, list[str]]]:
@@ -41,10 +64,12 @@ def quality_rows(ablation: Ablation) -> list[tuple[str, list[str]]]:
 
 
 def markdown(ablation: Ablation) -> str:
-    """Return both tables as Markdown."""
+    """Return the three tables as Markdown."""
     seeds = len(ablation.seeds)
     lines = [f"Means over {seeds} {'seed' if seeds == 1 else 'seeds'}, ± standard deviation over them.", ""]
     lines += _table(["", *columns(ablation)], [[row["model"], *cells(row)] for row in ablation.table()])
+    blends = [[row.model, *blend_cells(row)] for row in ablation.against_linear()]
+    lines += ["", *_table(["", *BLEND_COLUMNS], blends)]
     lines += ["", *_table(["generator", *QUALITY], [[name, *line] for name, line in quality_rows(ablation)])]
     return "\n".join(lines)
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from aigc_fast.demo import plots
 from aigc_fast.demo.ablation import ABLATION_NAME, Ablation, read_ablation
-from aigc_fast.demo.ablation_table import QUALITY, cells, columns, quality_rows
+from aigc_fast.demo.ablation_table import BLEND_COLUMNS, QUALITY, blend_cells, cells, columns, quality_rows
 from aigc_fast.demo.comparison import CUTOFFS, DECISIVE_METRIC
 from aigc_fast.demo.pictures import PICTURES_NAME
 from aigc_fast.demo.results import (
@@ -175,10 +175,13 @@ def ablation_tables(ablation: Ablation) -> list[tuple[str, str, Table]]:
     """Return caption, unit and figures of what each part adds, and of what each generator makes."""
     rows = [(row["model"], row["about"], cells(row)) for row in ablation.table()]
     whole = Table(columns(ablation), rows, [set() for _ in columns(ablation)])
+    blends = [(row.model, "chosen by validation", blend_cells(row)) for row in ablation.against_linear()]
+    blended = Table(list(BLEND_COLUMNS), blends, [set() for _ in BLEND_COLUMNS])
     made = Table(list(QUALITY), [(name, "", line) for name, line in quality_rows(ablation)], [set() for _ in QUALITY])
     seeds = f"{len(ablation.seeds)} seeds" if len(ablation.seeds) > 1 else "1 seed"
     return [
         (f"One part away at a time: means over {seeds}, ± their standard deviation", "recommender", whole),
+        ("Blends with EASE, and EASE re-ranked for diversity, against EASE", "recommender", blended),
         ("What the generators make, against held-out vectors", "generator", made),
     ]
 

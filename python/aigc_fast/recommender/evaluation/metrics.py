@@ -128,6 +128,25 @@ def accuracy_by_user(topk: TopK, test: CSR, n: int) -> dict[str, npt.NDArray[np.
     }
 
 
+def diversity_by_user(topk: TopK, item_vectors: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
+    """Diversity at ``n`` of every list, NaN where it has fewer than two items; `evaluate` averages it.
+
+    Parameters
+    ----------
+    topk, item_vectors, n
+        As in `evaluate`.
+
+    Examples
+    --------
+    >>> lists = TopK(np.ones((2, 2)), np.array([[0, 1], [1, -1]]), np.array([2, 1]))
+    >>> diversity_by_user(lists, [[1, 0], [0, 1]], n=2).tolist()
+    [1.0, nan]
+    """
+    unit = normalize(as_dense("item_vectors", item_vectors))
+    ids = _checked_ids(topk, (len(topk.ids), len(unit)))
+    return _diversity(ids[:, : _checked_cutoff(n, ids)], unit)
+
+
 def rating_errors(predicted: npt.ArrayLike, actual: npt.ArrayLike) -> dict[str, float]:
     """Root mean square error and mean absolute error of predicted ratings; NaN where there are none.
 
