@@ -10,13 +10,7 @@
 namespace aigc_fast::cuda {
 namespace {
 
-constexpr int kMajorAttribute = 75;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
-constexpr int kMinorAttribute = 76;
-constexpr int kOrdinalAttribute = 9;  // CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
-constexpr int kReleaseThreshold = 4;  // CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
-constexpr std::uint64_t kKeptBytes = std::uint64_t{1} << 30;
-constexpr int kMostSharedBytes = 8;  // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-constexpr unsigned kNoTiming = 2;    // CU_EVENT_DISABLE_TIMING: such events cost least
+constexpr std::uint64_t kKeptBytes = std::uint64_t{1} << 30;  // by our pool, from call to call
 
 int handle_of(int device) {
     int handle = 0;
@@ -48,8 +42,12 @@ class Devices {
             generation_ = driver_generation();
         }
         DeviceState& state = states_[device];
-        if (state.context == nullptr)
-            check(api.retain_context(&state.context, handle_of(device)), "cuDevicePrimaryCtxRetain");
+        if (state.context == nullptr) {
+            const Status status = api.retain_context(&state.context, handle_of(device));
+            if (status != kSuccess)
+                throw Unavailable("GPU " + std::to_string(device) + " cannot be used: " + words(status) +
+                                  "; nvidia-smi tells who uses it and in which mode");
+        }
         return use(state);
     }
 
@@ -64,11 +62,18 @@ Devices& devices() {
     return instance;
 }
 
+// Drivers have many words for it.
+bool says_no_image(Status status) {
+    return status == kInvalidImage || status == kNoBinaryForGpu || status == kInvalidPtx ||
+           status == kJitCompilerNotFound || status == kUnsupportedPtxVersion || status == kJitCompilationDisabled ||
+           status == kInvalidSource;
+}
+
 // A pool of our own keeps memory from call to call without a say in those of others.
 Handle pool_of(int device) {
     return devices().with(device, [&](DeviceState& state) {
         if (state.pool == nullptr) {
-            const PoolProperties properties{1, 0, 1, device, nullptr, 0, 0, {}};  // pinned, of a device
+            const PoolProperties properties{kPinnedAllocation, 0, kDeviceLocation, device, nullptr, 0, 0, {}};
             check(driver().create_pool(&state.pool, &properties), "cuMemPoolCreate");
             std::uint64_t kept = kKeptBytes;
             check(driver().set_pool_attribute(state.pool, kReleaseThreshold, &kept), "cuMemPoolSetAttribute");
@@ -93,7 +98,13 @@ std::string device_name(int device) {
 
 int device_of(Address pointer) {
     int device = 0;
-    if (pointer != 0) check(driver().pointer_attribute(&device, kOrdinalAttribute, pointer), "cuPointerGetAttribute");
+    if (pointer == 0) return device;
+    Status status = driver().pointer_attribute(&device, kOrdinalAttribute, pointer);
+    if (status == kInvalidContext) {  // a thread that has none; any will do
+        const DeviceScope scope(0);
+        status = driver().pointer_attribute(&device, kOrdinalAttribute, pointer);
+    }
+    check(status, "cuPointerGetAttribute");
     return device;
 }
 
@@ -121,11 +132,9 @@ void load_kernels(int device, const void* image) {
     devices().with(device, [&](DeviceState& state) {
         if (state.module != nullptr) return;
         Handle module = nullptr;
-        try {
-            check(driver().load_module(&module, image), "cuModuleLoadData");
-        } catch (const std::runtime_error& error) {  // drivers have many words for it
-            throw NoImage(error.what());
-        }
+        const Status status = driver().load_module(&module, image);
+        if (says_no_image(status)) throw NoImage("cuModuleLoadData: " + words(status));
+        check(status, "cuModuleLoadData");
         state.module = module;
     });
 }
@@ -142,7 +151,7 @@ void Stream::launch_packed(unsigned shared_bytes, const std::string& kernel, std
         if (known.handle == nullptr)
             check(api.get_function(&known.handle, state.module, kernel.c_str()), "cuModuleGetFunction");
         if (shared_bytes > known.shared_bytes) {
-            check(api.set_function_attribute(known.handle, kMostSharedBytes, static_cast<int>(shared_bytes)),
+            check(api.set_function_attribute(known.handle, kSharedBytesAttribute, static_cast<int>(shared_bytes)),
                   "cuFuncSetAttribute");
             known.shared_bytes = shared_bytes;
         }
@@ -159,17 +168,21 @@ Buffer::Buffer(int device, std::optional<std::uintptr_t> stream, std::size_t byt
     const Driver& api = driver();
     generation_ = driver_generation();
     if (bytes == 0) return;
-    const Status status =
-        stream_ ? api.allocate_async(&address_, bytes, pool_of(device), *stream_) : api.allocate(&address_, bytes);
-    try {
-        check(status, "cuMemAlloc");
-    } catch (const OutOfMemory&) {
+    const auto allocate = [&] {
+        return stream_ ? api.allocate_async(&address_, bytes, pool_of(device), *stream_)
+                       : api.allocate(&address_, bytes);
+    };
+    Status status = allocate();
+    // Memory that the pool keeps is of no use to others.
+    if (status == kOutOfMemory && api.trim_pool(pool_of(device), 0) == kSuccess) status = allocate();
+    if (status == kOutOfMemory) {
         std::size_t free = 0;
         std::size_t total = 0;
         api.memory_info(&free, &total);
         throw OutOfMemory("GPU " + std::to_string(device) + " has no room for " + std::to_string(bytes) + " bytes (" +
                           std::to_string(free) + " of " + std::to_string(total) + " are free)");
     }
+    check(status, "cuMemAlloc");
 }
 
 Buffer::~Buffer() {
@@ -209,7 +222,7 @@ void wait_for(int device, std::uintptr_t stream, std::uintptr_t other) {
     const DeviceScope scope(device);
     const Driver& api = driver();
     Handle event = nullptr;
-    check(api.create_event(&event, kNoTiming), "cuEventCreate");
+    check(api.create_event(&event, kEventWithoutTiming), "cuEventCreate");
     const Status recorded = api.record_event(event, reinterpret_cast<Handle>(other));
     const Status waiting = recorded != 0 ? recorded : api.wait_event(reinterpret_cast<Handle>(stream), event, 0);
     api.destroy_event(event);  // once it has happened

@@ -10,13 +10,6 @@
 namespace aigc_fast::cuda {
 namespace {
 
-enum : Status {  // those of CUresult that are told apart
-    kSuccess = 0,
-    kOutOfMemory = 2,
-    kNotInitialized = 3,
-    kNoDevice = 100,
-};
-
 const char* const kForked =
     "CUDA cannot be used in a process that was forked after CUDA had been used; start it by spawn: "
     "multiprocessing.get_context('spawn')";
@@ -44,7 +37,7 @@ void* symbol_of(void* library, const char* symbol, const State& now) {
     return found == now.fake.end() ? nullptr : reinterpret_cast<void*>(found->second);
 }
 
-std::string words(const Driver& table, Status status) {
+std::string words_of(const Driver& table, Status status) {
     const char* name = nullptr;
     const char* text = nullptr;
     table.error_name(status, &name);
@@ -80,7 +73,7 @@ std::unique_ptr<const Driver> open_driver(const State& now) {
         throw Unavailable("the CUDA driver finds no device; look at nvidia-smi and CUDA_VISIBLE_DEVICES");
     if (status == kNotInitialized) throw Unavailable(kForked);
     if (status != kSuccess)
-        throw Unavailable("the CUDA driver does not start: " + words(*table, status) + "; nvidia-smi may tell more");
+        throw Unavailable("the CUDA driver does not start: " + words_of(*table, status) + "; nvidia-smi may tell more");
     int count = 0;
     if (table->device_count(&count) != kSuccess || count == 0)
         throw Unavailable("the CUDA driver finds no device; look at nvidia-smi and CUDA_VISIBLE_DEVICES");
@@ -108,11 +101,19 @@ void replace_driver(const std::unordered_map<std::string, std::uintptr_t>& funct
     now.table.reset();
 }
 
+int driver_version() {
+    int version = 0;
+    check(driver().driver_version(&version), "cuDriverGetVersion");
+    return version;
+}
+
 unsigned driver_generation() { return state().generation; }
+
+std::string words(Status status) { return words_of(driver(), status); }
 
 void check(Status status, const char* what) {
     if (status == kSuccess) return;
-    const std::string message = std::string(what) + ": " + words(driver(), status);
+    const std::string message = std::string(what) + ": " + words(status);
     if (status == kOutOfMemory) throw OutOfMemory(message);
     throw std::runtime_error(message);
 }

@@ -27,6 +27,30 @@ struct PoolProperties {  // CUmemPoolProps
 
 constexpr int kOldestDriver = 12000;  // CUDA 12.0
 
+// Of the driver's enumerations, what is used here.
+enum : Status {
+    kSuccess = 0,
+    kOutOfMemory = 2,
+    kNotInitialized = 3,
+    kNoDevice = 100,
+    kInvalidImage = 200,
+    kInvalidContext = 201,
+    kNoBinaryForGpu = 209,
+    kInvalidPtx = 218,
+    kJitCompilerNotFound = 221,
+    kUnsupportedPtxVersion = 222,
+    kJitCompilationDisabled = 223,
+    kInvalidSource = 300,
+};
+constexpr int kMajorAttribute = 75;  // of a device: its compute capability
+constexpr int kMinorAttribute = 76;
+constexpr int kOrdinalAttribute = 9;         // of a pointer
+constexpr int kSharedBytesAttribute = 8;     // of a function: the most dynamic shared memory
+constexpr int kReleaseThreshold = 4;         // of a pool
+constexpr int kPinnedAllocation = 1;         // of pools
+constexpr int kDeviceLocation = 1;           // likewise
+constexpr unsigned kEventWithoutTiming = 2;  // such events cost least
+
 // (member, symbol in libcuda.so.1, parameters), after the CUDA driver API reference; tests/gpu/driver_table.cpp
 // compares them with NVIDIA's header.
 #define AIGC_FAST_DRIVER_FUNCTIONS(F)                                                                              \
@@ -50,6 +74,7 @@ constexpr int kOldestDriver = 12000;  // CUDA 12.0
        unsigned block_z, unsigned shared_bytes, Handle stream, void** parameters, void** extra))                   \
     F(create_pool, cuMemPoolCreate, (Handle * pool, const PoolProperties* properties))                             \
     F(set_pool_attribute, cuMemPoolSetAttribute, (Handle pool, int attribute, void* value))                        \
+    F(trim_pool, cuMemPoolTrimTo, (Handle pool, std::size_t kept_bytes))                                           \
     F(allocate_async, cuMemAllocFromPoolAsync, (Address * address, std::size_t bytes, Handle pool, Handle stream)) \
     F(free_async, cuMemFreeAsync, (Address address, Handle stream))                                                \
     F(allocate, cuMemAlloc_v2, (Address * address, std::size_t bytes))                                             \
@@ -83,6 +108,9 @@ struct OutOfMemory : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+// The CUDA version that the driver supports, as 13000 for 13.0.
+int driver_version();
+
 // The initialized driver; opens it on first use. Throws Unavailable.
 const Driver& driver();
 
@@ -91,6 +119,9 @@ void replace_driver(const std::unordered_map<std::string, std::uintptr_t>& funct
 
 // Counts changes of the driver, so that handles of another one are never used.
 unsigned driver_generation();
+
+// What the driver calls an error.
+std::string words(Status status);
 
 // Throws OutOfMemory or std::runtime_error with the driver's words.
 void check(Status status, const char* what);

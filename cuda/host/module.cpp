@@ -89,6 +89,7 @@ PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
     py::register_local_exception<NoImage>(module, "NoImageError", PyExc_RuntimeError);
 
     module.def("device_count", &device_count, ReleaseGil(), "Number of GPUs; raises CudaUnavailable.");
+    module.def("driver_version", &driver_version, ReleaseGil(), "The CUDA version that the driver supports, as 13000.");
     module.def("device_name", &device_name, ReleaseGil(), py::arg("device"), "What the driver calls a GPU.");
     module.def("device_of", &device_of, ReleaseGil(), py::arg("pointer"), "The GPU whose memory a pointer is of.");
     module.def("compute_capability", &compute_capability, ReleaseGil(), py::arg("device"), "Major * 10 + minor.");
@@ -105,11 +106,11 @@ PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
                "For tests: addresses of functions by their symbols stand in for the driver's; {} brings it back.");
     module.def(
         "override_plan",
-        [](std::optional<bool> coded, unsigned spare, unsigned growth, unsigned hits, unsigned panel) {
-            override_plan({coded ? int{*coded} : -1, spare, growth, hits, panel});
+        [](std::optional<bool> coded, unsigned spare, unsigned growth, unsigned hits, unsigned panel, unsigned tiles) {
+            override_plan({coded ? int{*coded} : -1, spare, growth, hits, panel, tiles});
         },
         py::arg("coded") = py::none(), py::arg("spare") = 0, py::arg("growth") = 0, py::arg("hits") = 0,
-        py::arg("panel") = 0,
+        py::arg("panel") = 0, py::arg("tiles") = 0,
         "For tests: make small inputs take the ways of large ones; without arguments, let the planner choose again.");
 
     // Memory of our own; other arrays' memory comes from their frameworks.

@@ -167,6 +167,7 @@ unsigned growth(const Plan& plan) {
 }
 
 unsigned tiles_of_block(std::size_t tiles, std::size_t panels) {
+    if (overrides.tiles != 0) return overrides.tiles;
     return static_cast<unsigned>(std::clamp<std::size_t>(tiles * panels / kWantedBlocks, 1, kMostTilesOfBlock));
 }
 
@@ -191,6 +192,12 @@ Description description_at(Address memory, std::size_t rows, std::size_t dim) {
     return take_description(arena, rows, dim, can_be_coded(dim));
 }
 
+void check_size(const char* what, std::size_t rows, std::size_t dim) {
+    if (rows > kMostRows || dim > kMostRows)
+        throw std::invalid_argument(std::string(what) + " takes at most " + std::to_string(kMostRows) +
+                                    " rows and columns, got " + std::to_string(rows) + " and " + std::to_string(dim));
+}
+
 Workspace lay_out(const Request& request, const Plan& plan, Address workspace) {
     Arena arena(workspace);
     return take_all(request, plan, plan.group, arena);
@@ -199,9 +206,7 @@ Workspace lay_out(const Request& request, const Plan& plan, Address workspace) {
 Plan plan(const Request& request, std::size_t max_memory) {
     const std::size_t items = rows_of(request);
     const std::size_t dim = request.segments.front().rows.dim;
-    if (items > kMostRows || dim > kMostRows)
-        throw std::invalid_argument("a search on a GPU takes at most " + std::to_string(kMostRows) +
-                                    " items and columns, got " + std::to_string(items) + " and " + std::to_string(dim));
+    check_size("a search on a GPU", items, dim);
     Plan plan = plan_of(request, scan_codes(request, max_memory));
     plan.group = group_of(request, plan, max_memory);
     if (plan.group == 0)

@@ -73,6 +73,9 @@ Workspace lay_out(const Request& request, const Plan& plan, Address workspace);
 std::size_t description_bytes(std::size_t rows, std::size_t dim);
 Description description_at(Address memory, std::size_t rows, std::size_t dim);
 
+// Throws std::invalid_argument where a matrix is too large for the kernels' indices.
+void check_size(const char* what, std::size_t rows, std::size_t dim);
+
 std::size_t rows_of(const Request& request);
 bool scores_are_f64(const Request& request);
 
@@ -89,6 +92,7 @@ struct PlanOverride {
     unsigned growth = 0;
     unsigned hits = 0;
     unsigned panel = 0;
+    unsigned tiles = 0;  // of a block of threads
 };
 void override_plan(const PlanOverride& override);
 

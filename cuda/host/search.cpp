@@ -223,6 +223,7 @@ void similarity(const Stream& stream, const Request& request, const Plan& plan, 
 
 void normalize(const Stream& stream, const DeviceMatrix& rows, Address out, Address norms) {
     const std::size_t size = rows.element == "f64" ? sizeof(double) : sizeof(float);
+    check_size("normalize on a GPU", 0, rows.dim);
     for (std::size_t first = 0; first < rows.rows; first += kMostNormalized) {
         const DeviceMatrix part = rows_from(rows, first, std::min(kMostNormalized, rows.rows - first));
         stream.launch("normalize_" + rows.element, blocks_of(part.rows * kLanes), 1, as_rows(part),

@@ -55,7 +55,8 @@ __device__ __forceinline__ void prepare_queries(const Search& search, const Rows
     if (query < round_up(search.queries, search.panel)) {
         float* vectors = search.vectors + static_cast<unsigned long long>(panel) * columns * search.panel;
         for (unsigned j = lane; search.vectors != nullptr && j < columns; j += kLanes)
-            vectors[j * search.panel + query % search.panel] = real && bounded ? static_cast<float>(x[j] / norm) : 0.0f;
+            vectors[static_cast<unsigned long long>(j) * search.panel + query % search.panel] =
+                real && bounded ? static_cast<float>(x[j] / norm) : 0.0f;
         if (!real && lane == 0) search.cutoffs[query] = static_cast<float>(infinity());
     }
     if (!real) return;

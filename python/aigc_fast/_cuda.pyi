@@ -26,6 +26,7 @@ __all__: list[str] = [
     "device_name",
     "device_of",
     "download",
+    "driver_version",
     "fill_hits",
     "kernels_loaded",
     "load_kernels",
@@ -215,6 +216,11 @@ def download(
     Copy to a host array, and wait.
     """
 
+def driver_version() -> int:
+    """
+    The CUDA version that the driver supports, as 13000.
+    """
+
 def fill_hits(
     device: typing.SupportsInt | typing.SupportsIndex,
     stream: typing.SupportsInt | typing.SupportsIndex,
@@ -257,6 +263,7 @@ def override_plan(
     growth: typing.SupportsInt | typing.SupportsIndex = 0,
     hits: typing.SupportsInt | typing.SupportsIndex = 0,
     panel: typing.SupportsInt | typing.SupportsIndex = 0,
+    tiles: typing.SupportsInt | typing.SupportsIndex = 0,
 ) -> None:
     """
     For tests: make small inputs take the ways of large ones; without arguments, let the planner choose again.

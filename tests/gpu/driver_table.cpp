@@ -1,9 +1,10 @@
-// The table of driver functions against NVIDIA's header: the same number of parameters, each of the same size and
-// kind. It is compiled, not run.
+// The table of driver functions, its structures and numbers, against NVIDIA's header: the same number of parameters,
+// each of the same size and kind. It is compiled, not run.
 #include <cuda.h>
 
 #include <array>
 #include <cstddef>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -33,20 +34,36 @@ constexpr bool fits() {
     return true;
 }
 
-#define AIGC_FAST_CHECK(member, symbol, parameters) \
-    static_assert(fits<decltype(aigc_fast::cuda::Driver::member), decltype(&::symbol)>(), #symbol);
+// Expanded by the header, a name that it has a later version of is another one.
+#define AIGC_FAST_TEXT(text) #text
+#define AIGC_FAST_EXPANDED(text) AIGC_FAST_TEXT(text)
+#define AIGC_FAST_CHECK(member, symbol, parameters)                                                 \
+    static_assert(fits<decltype(aigc_fast::cuda::Driver::member), decltype(&::symbol)>(), #symbol); \
+    static_assert(std::string_view(AIGC_FAST_EXPANDED(symbol)) == #symbol, #symbol " has a later version");
 AIGC_FAST_DRIVER_FUNCTIONS(AIGC_FAST_CHECK)
 
 static_assert(sizeof(CUmemPoolProps) == sizeof(aigc_fast::cuda::PoolProperties));
 static_assert(offsetof(CUmemPoolProps, location.id) == offsetof(aigc_fast::cuda::PoolProperties, location));
 static_assert(offsetof(CUmemPoolProps, maxSize) == offsetof(aigc_fast::cuda::PoolProperties, max_size));
-static_assert(CU_MEM_ALLOCATION_TYPE_PINNED == 1 && CU_MEM_LOCATION_TYPE_DEVICE == 1);
-static_assert(CU_MEMPOOL_ATTR_RELEASE_THRESHOLD == 4);
-static_assert(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR == 75);
-static_assert(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR == 76);
-static_assert(CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL == 9);
-static_assert(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES == 8);
-static_assert(CU_EVENT_DISABLE_TIMING == 2);
-static_assert(CUDA_ERROR_OUT_OF_MEMORY == 2 && CUDA_ERROR_NOT_INITIALIZED == 3 && CUDA_ERROR_NO_DEVICE == 100);
+static_assert(offsetof(CUmemPoolProps, usage) == offsetof(aigc_fast::cuda::PoolProperties, usage));
+using namespace aigc_fast::cuda;
+static_assert(kPinnedAllocation == CU_MEM_ALLOCATION_TYPE_PINNED && kDeviceLocation == CU_MEM_LOCATION_TYPE_DEVICE);
+static_assert(kReleaseThreshold == CU_MEMPOOL_ATTR_RELEASE_THRESHOLD);
+static_assert(kMajorAttribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+static_assert(kMinorAttribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+static_assert(kOrdinalAttribute == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL);
+static_assert(kSharedBytesAttribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
+static_assert(kEventWithoutTiming == CU_EVENT_DISABLE_TIMING);
+static_assert(kSuccess == CUDA_SUCCESS && kOutOfMemory == CUDA_ERROR_OUT_OF_MEMORY);
+static_assert(kNotInitialized == CUDA_ERROR_NOT_INITIALIZED && kNoDevice == CUDA_ERROR_NO_DEVICE);
+static_assert(kInvalidImage == CUDA_ERROR_INVALID_IMAGE && kInvalidContext == CUDA_ERROR_INVALID_CONTEXT);
+static_assert(kNoBinaryForGpu == CUDA_ERROR_NO_BINARY_FOR_GPU && kInvalidPtx == CUDA_ERROR_INVALID_PTX);
+static_assert(kJitCompilerNotFound == CUDA_ERROR_JIT_COMPILER_NOT_FOUND);
+static_assert(kUnsupportedPtxVersion == CUDA_ERROR_UNSUPPORTED_PTX_VERSION);
+static_assert(kJitCompilationDisabled == CUDA_ERROR_JIT_COMPILATION_DISABLED);
+static_assert(kInvalidSource == CUDA_ERROR_INVALID_SOURCE);
+// gpu/memory.py has the handles of these streams.
+static_assert(std::string_view(AIGC_FAST_EXPANDED(CU_STREAM_LEGACY)) == "((CUstream)0x1)");
+static_assert(std::string_view(AIGC_FAST_EXPANDED(CU_STREAM_PER_THREAD)) == "((CUstream)0x2)");
 
 }  // namespace

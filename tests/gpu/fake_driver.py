@@ -60,8 +60,11 @@ class FakeDriver:
         self.launches: list[tuple[str, int, int]] = []  # (kernel, stream, device), as they were enqueued
         self.room = room
         self.in_use = self.peak = 0  # bytes
+        self.pooled = 0  # that the pool keeps beside these
         self.allocations = 0
-        self.failing: int | None = None  # the number of the allocation that finds no room
+        self.failing = range(0)  # numbers of allocations that find no room
+        self.answers: dict[str, int] = {}  # errors that functions answer with instead of doing anything
+        self.answers_once = False
         self.fault: BaseException | None = None
         functions = [f for f in vars(FakeDriver).values() if hasattr(f, "symbol")]
         self.functions = {f.symbol: f.__get__(self) for f in functions}
@@ -93,6 +96,8 @@ class FakeDriver:
         def call(*arguments: Any) -> int:
             with self._lock:
                 self.calls.append(symbol)
+                if symbol in self.answers:
+                    return self.answers.pop(symbol) if self.answers_once else self.answers[symbol]
                 try:
                     return method(*arguments) or SUCCESS
                 except Exception as error:  # an exception cannot pass through C
@@ -110,7 +115,7 @@ class FakeDriver:
         """Return an address; None where there is no room."""
         number = self.allocations
         self.allocations += 1
-        if number == self.failing or self.in_use + size > self.room:
+        if number in self.failing or self.in_use + self.pooled + size > self.room:
             return None
         self.in_use += size
         self.peak = max(self.peak, self.in_use)
@@ -146,8 +151,13 @@ class FakeDriver:
 
     @_function("cuGetErrorName", c_int, ctypes.POINTER(c_char_p))
     def _get_error_name(self, status: int, name: Any) -> None:
-        names = {OUT_OF_MEMORY: b"CUDA_ERROR_OUT_OF_MEMORY", NO_BINARY: b"CUDA_ERROR_NO_BINARY_FOR_GPU"}
-        name[0] = names.get(status, b"CUDA_ERROR_ILLEGAL_ADDRESS")
+        names = {
+            OUT_OF_MEMORY: b"CUDA_ERROR_OUT_OF_MEMORY",
+            NO_BINARY: b"CUDA_ERROR_NO_BINARY_FOR_GPU",
+            ILLEGAL_ADDRESS: b"CUDA_ERROR_ILLEGAL_ADDRESS",
+        }
+        self._texts.append(names.get(status, f"CUDA_ERROR_{status}".encode()))
+        name[0] = self._texts[-1]
 
     @_function("cuGetErrorString", c_int, ctypes.POINTER(c_char_p))
     def _get_error_string(self, status: int, text: Any) -> None:
@@ -226,9 +236,15 @@ class FakeDriver:
     def _mem_pool_set_attribute(self, pool: int, attribute: int, value: Any) -> None:
         assert (attribute, value[0]) == (4, 1 << 30)
 
+    @_function("cuMemPoolTrimTo", c_void_p, c_size_t)
+    def _mem_pool_trim_to(self, pool: int, kept: int) -> None:
+        assert kept == 0
+        self.pooled = 0
+
     @_function("cuMemAllocFromPoolAsync", ctypes.POINTER(c_uint64), c_size_t, c_void_p, c_void_p)
     def _mem_alloc_from_pool_async(self, address: Any, size: int, pool: int, stream: int) -> int:
         assert pool == self._contexts[-1] + 1
+        self.pooled -= min(self.pooled, size)
         return self._mem_alloc(address, size)
 
     @_function("cuMemAlloc_v2", ctypes.POINTER(c_uint64), c_size_t)
@@ -241,7 +257,9 @@ class FakeDriver:
 
     @_function("cuMemFreeAsync", c_uint64, c_void_p)
     def _mem_free_async(self, address: int, stream: int) -> None:
-        self.in_use -= self.machine.heap.size_of(address)
+        size = self.machine.heap.size_of(address)
+        self.in_use -= size
+        self.pooled += size
         self._enqueue(stream, lambda: self.machine.heap.free(address))
 
     @_function("cuMemFree_v2", c_uint64)

@@ -123,7 +123,13 @@ class OutOfMemoryError(RuntimeError):
 
 class TorchTensor(DlpackArray):
     out_of_memory = OutOfMemoryError
+    current_device = 0
     device = property(lambda self: SimpleNamespace(type="cuda", index=self.gpu))
+
+    def __dlpack__(self, *, stream: int, **version: Any) -> Any:
+        if self.gpu != self.current_device:
+            raise BufferError("Can't export tensors on a different CUDA device index")
+        return super().__dlpack__(stream=stream, **version)
 
     def detach(self) -> Any:
         return self
@@ -137,19 +143,27 @@ class TorchTensor(DlpackArray):
         return self._astype(dtype)
 
 
-def _module(name: str, array: type[GpuArray], driver: FakeDriver) -> ModuleType:
+def module_of(name: str, array: type[GpuArray], driver: FakeDriver) -> ModuleType:
     module: Any = ModuleType(name)
     module.Array = type("Tensor" if name == "torch" else "ndarray", (array,), {"__module__": name, "driver": driver})
     for dtype in ("uint8", "int32", "int64", "float32", "float64"):
         setattr(module, dtype, np.dtype(dtype))
     module.empty = lambda shape, dtype, device="cuda:0": module.Array(np.empty(shape, dtype))
     module.full = lambda shape, value, dtype, device="cuda:0": module.Array.of(np.full(shape, value, dtype))
-    stream = SimpleNamespace(ptr=GpuArray.current_stream, cuda_stream=GpuArray.current_stream)
+
+    @contextlib.contextmanager
+    def current_device(device: int) -> Iterator[None]:
+        module.Array.current_device = device
+        yield
+        module.Array.current_device = 0
+
+    stream = SimpleNamespace(ptr=module.Array.current_stream, cuda_stream=module.Array.current_stream)
     module.cuda = SimpleNamespace(
         current_stream=lambda device: stream,
         get_current_stream=lambda: stream,
         Device=lambda device: contextlib.nullcontext(),
         OutOfMemoryError=OutOfMemoryError,
+        device=current_device,
     )
     return module
 
@@ -157,7 +171,7 @@ def _module(name: str, array: type[GpuArray], driver: FakeDriver) -> ModuleType:
 @contextlib.contextmanager
 def frameworks(driver: FakeDriver, monkeypatch: Any) -> Iterator[SimpleNamespace]:
     """Put both in the place of the real ones."""
-    made = {"torch": _module("torch", TorchTensor, driver), "cupy": _module("cupy", CuPyArray, driver)}
+    made = {"torch": module_of("torch", TorchTensor, driver), "cupy": module_of("cupy", CuPyArray, driver)}
     with monkeypatch.context() as patch:
         for name, module in made.items():
             patch.setitem(sys.modules, name, module)

@@ -103,6 +103,31 @@ def test_a_missing_wait_shows(driver: FakeDriver, fakes: SimpleNamespace, monkey
             assert_same_results(on_host(top), cosine_topk(Q, X, 4))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_memory_that_another_framework_uses_again(
+    seed: int, driver: FakeDriver, fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller drops arrays when the call returns, and what comes on their own stream then writes their memory."""
+    driver._random.seed(seed)
+    stream = SimpleNamespace(ptr=99)
+    monkeypatch.setattr(fakes.cupy.cuda, "get_current_stream", lambda: stream)
+    foreign = type("ndarray", (fakes.cupy.Array,), {"__module__": "cupy", "current_stream": 99})
+    x, thresholds = foreign.of(X), foreign.of(np.full(3, 0.1, np.float32))
+    q = fakes.torch.Array.of(Q)
+    top = cosine_topk(q, x, 4, threshold=thresholds)
+    scores = cosine_similarity(q, x)
+    out = TopK(*(foreign(np.empty_like(part.like)) for part in top))
+    cosine_topk(q, fakes.torch.Array.of(X), 4, threshold=0.1, out=out)
+    copies = TopK(*(foreign(part.like) for part in out))
+    for copy, part in zip(copies, out, strict=True):
+        copy[...] = part
+    x[...] = np.zeros_like(X)
+    thresholds[...] = np.ones(3, np.float32)
+    for found in (top, copies):
+        assert_same_results(on_host(found), cosine_topk(Q, X, 4, threshold=0.1))
+    assert_same_bits(scores.numpy(), cosine_similarity(Q, X), "scores")
+
+
 def test_results_follow_the_queries(driver: FakeDriver, fakes: SimpleNamespace) -> None:
     top = cosine_topk(Q, fakes.torch.Array.of(X), 5)
     assert_same_results(top, cosine_topk(Q, X, 5))

@@ -41,11 +41,11 @@ def test_out_of_memory_in_the_middle_of_a_call(call: str, driver: FakeDriver) ->
     needed = driver.allocations
     assert needed > 2
     for number in range(needed):
-        driver.failing = driver.allocations + number
+        driver.failing = range(driver.allocations + number, driver.allocations + number + 2)  # tried twice
         with pytest.raises(MemoryError, match=r"GPU 0 has no room for \d+ bytes \(1000 of 8388608 are free\)"):
             CALLS[call](device="cuda", max_memory=SMALL)
         assert driver.in_use == 0
-    driver.failing = None
+    driver.failing = range(0)
     assert_same(CALLS[call](device="cuda", max_memory=SMALL), expected)
     driver.run()
     assert driver.machine.heap.allocations == 0
@@ -117,10 +117,10 @@ def test_an_index(driver: FakeDriver) -> None:
         for index in (on_gpu, on_cpu):
             index.add(X[failing : failing + 2])
             index.remove([failing])
-        driver.failing = driver.allocations + failing
+        driver.failing = range(driver.allocations + failing, driver.allocations + failing + 2)
         with pytest.raises(MemoryError, match="GPU 0 has no room for"):
             on_gpu.topk(Q, 5)
-        driver.failing = None
+        driver.failing = range(0)
         assert_same_results(on_gpu.topk(Q, 5), on_cpu.topk(Q, 5))
     driver.launches.clear()
     assert_same_results(on_gpu.topk(Q, 5, max_memory=SMALL), on_cpu.topk(Q, 5, max_memory=SMALL))
@@ -128,6 +128,14 @@ def test_an_index(driver: FakeDriver) -> None:
     assert [name for name, *_ in driver.launches].count("write_topk") > 1
     with pytest.raises(MemoryError, match="leaves it 100"):
         on_gpu.topk(Q, 5, max_memory=100)
+
+
+def test_what_the_pool_keeps_is_given_up_for_an_index(driver: FakeDriver) -> None:
+    cosine_topk(Q, X, 3, device="cuda")
+    assert driver.pooled > SMALL
+    driver.room = SMALL
+    index = CosineIndex(X, device="cuda")
+    assert_same_results(index.topk(Q, 5), CosineIndex(X).topk(Q, 5))
 
 
 @pytest.mark.parametrize("name", ["torch", "cupy"])

@@ -63,20 +63,21 @@ def test_a_driver_that_lacks_a_function(shipped_image: Path) -> None:
 
 
 def test_no_image(shipped_image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvrtc, "find", lambda: None)
+    monkeypatch.setattr(nvrtc, "find", lambda newest: None)
     with FakeDriver(ptx(), takes_images=False):
         assert_unavailable(
             r"no image of the kernels for GPU 0 \(compute capability 9\.0\): the driver takes none of those shipped"
-            r" .*CUDA_ERROR_NO_BINARY_FOR_GPU.*, and NVRTC is not installed; install it \(pip install nvidia-cuda-nvrtc"
+            r" .*CUDA_ERROR_NO_BINARY_FOR_GPU.*, and NVRTC for CUDA 13 or before is not installed; install it"
+            r" \(pip install nvidia-cuda-nvrtc\)"
         )
         shipped_image.unlink()
-        assert_unavailable("this build of aigc_fast has none, since nvcc was not found, and NVRTC is not installed")
+        assert_unavailable("this build of aigc_fast has none, since nvcc was not found, and NVRTC for CUDA 13 or")
 
 
 def test_nvrtc_compiles_what_was_not_shipped(
     shipped_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if nvrtc.find() is None:
+    if nvrtc.find(13) is None:
         pytest.skip("NVRTC is not installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     shipped_image.unlink()
@@ -90,13 +91,69 @@ def test_nvrtc_compiles_what_was_not_shipped(
 
 
 def test_what_nvrtc_refuses(shipped_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if nvrtc.find() is None:
+    if nvrtc.find(13) is None:
         pytest.skip("NVRTC is not installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     shipped_image.unlink()
     (image.KERNELS / "kernels.cu").write_text("__global__ void kernel() { undeclared(); }")
     with FakeDriver(ptx()), pytest.raises(RuntimeError, match=r"NVRTC cannot compile .* sm_90: .*undeclared"):
         cosine_topk(X, X, 2, device="cuda")
+
+
+def test_a_compiler_that_is_newer_than_the_driver(shipped_image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is passed over, and what an older one makes may still be too new."""
+    compilers = {"new": (13, 1), "fits": (12, 8), "old": (12, 1)}
+    monkeypatch.setattr(nvrtc, "_installed", lambda: iter(compilers))
+    monkeypatch.setattr(nvrtc, "version", compilers.get)
+    assert nvrtc.find(13) == "new"
+    assert nvrtc.find(12) == "fits"
+    assert nvrtc.find(11) is None
+    monkeypatch.setattr(image, "_compiled", lambda compiler, capability: compiler.encode())
+    with FakeDriver(ptx(), takes_images=False, version=12040):
+        assert_unavailable(
+            r"takes none of those shipped \(.*\), nor what NVRTC of CUDA 12\.8 compiles"
+            r" \(cuModuleLoadData: CUDA_ERROR_NO_BINARY_FOR_GPU.*; update NVIDIA's driver"
+        )
+
+
+@pytest.mark.parametrize(
+    ("symbol", "status", "error", "message"),
+    [
+        ("cuDevicePrimaryCtxRetain", 46, CudaUnavailable, "GPU 0 cannot be used: CUDA_ERROR_46.*; nvidia-smi tells"),
+        ("cuDevicePrimaryCtxRetain", 2, CudaUnavailable, "GPU 0 cannot be used: CUDA_ERROR_OUT_OF_MEMORY"),
+        ("cuInit", 803, CudaUnavailable, "the CUDA driver does not start: CUDA_ERROR_803"),
+        ("cuModuleLoadData", 2, MemoryError, "cuModuleLoadData: CUDA_ERROR_OUT_OF_MEMORY"),
+        ("cuModuleLoadData", 719, RuntimeError, "^cuModuleLoadData: CUDA_ERROR_719"),
+        ("cuModuleGetFunction", 500, RuntimeError, "^cuModuleGetFunction: CUDA_ERROR_500"),
+        ("cuFuncSetAttribute", 1, RuntimeError, "^cuFuncSetAttribute: CUDA_ERROR_1"),
+        ("cuLaunchKernel", 701, RuntimeError, "CUDA_ERROR_701"),
+        ("cuMemPoolCreate", 801, RuntimeError, "^cuMemPoolCreate: CUDA_ERROR_801"),
+    ],
+)
+def test_what_the_driver_answers(
+    symbol: str, status: int, error: type[Exception], message: str, shipped_image: Path
+) -> None:
+    """An error of each call is its own, and does not stay: a GPU that cannot be used is "auto"'s reason for the CPU."""
+    with FakeDriver(ptx()) as fake:
+        _cuda.override_plan(coded=True, panel=128)
+        try:
+            fake.answers[symbol] = status
+            with pytest.raises(error, match=message) as caught:
+                cosine_topk(X, X, 2, device="cuda")
+            assert isinstance(caught.value, CudaUnavailable) == (error is CudaUnavailable)
+            if error is CudaUnavailable:
+                assert_same_results(cosine_topk(X, X, 2, device="auto"), cosine_topk(X, X, 2))
+            del fake.answers[symbol]
+            assert_same_results(cosine_topk(X, X, 2, device="cuda"), cosine_topk(X, X, 2))
+        finally:
+            _cuda.override_plan()
+
+
+def test_the_pointer_of_a_thread_without_a_context(shipped_image: Path) -> None:
+    with FakeDriver(ptx()) as fake:
+        fake.answers["cuPointerGetAttribute"] = 201
+        fake.answers_once = True
+        assert _cuda.device_of(fake.machine.heap.BASE) == 0
 
 
 def _in_child(connection: Any) -> None:
@@ -133,9 +190,12 @@ def test_devices(shipped_image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             cosine_topk(here, there, 1)
         with pytest.raises(ValueError, match="queries is on cuda:0, items is on cuda:0, and device='cuda:1'"):
             cosine_topk(here, here, 1, device="cuda:1")
-        fake.launches.clear()
-        cosine_topk(there, there, 1)
-        assert {device for *_, device in fake.launches} == {1}
+        for array in (fakes.cupy.Array, fakes.torch.Array):  # the current device is another
+            there = array.of(X)
+            there.gpu = 1
+            fake.launches.clear()
+            cosine_topk(there, there, 1)
+            assert {device for *_, device in fake.launches} == {1}
 
 
 def test_the_environment_names_the_gpus(shipped_image: Path) -> None:
@@ -176,4 +236,5 @@ def test_arrays_by_their_protocols() -> None:
 
 
 def test_the_table_of_the_driver_is_that_of_the_header(tmp_path: Path) -> None:
+    """The same parameters, sizes, places and numbers, and no symbol that the header has a later version of."""
     nvcc("-I", str(SOURCES.parent), "-c", str(Path(__file__).parent / "driver_table.cpp"), "-o", str(tmp_path / "o"))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from aigc_fast import _cuda, arrays
 from aigc_fast.device import gpu_of
-from aigc_fast.gpu.memory import Memory, framework_of, upload
+from aigc_fast.gpu.memory import Memory, device_scope, framework_of, upload
 
 _NO_WAIT = -1  # of DLPack's streams
 _ELEMENTS = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16", "int8": "i8"}
@@ -58,10 +58,11 @@ def view(x: Any, name: str, memory: Memory) -> View:
         return _cuda_array_interface(x, name, memory)
     stream = _NO_WAIT if memory.owns(x) else memory.stream
     try:
-        try:
-            capsule = x.__dlpack__(stream=stream, max_version=(1, 0))
-        except TypeError:  # before DLPack 1.0
-            capsule = x.__dlpack__(stream=stream)
+        with device_scope(memory.device, x):
+            try:
+                capsule = x.__dlpack__(stream=stream, max_version=(1, 0))
+            except TypeError:  # before DLPack 1.0
+                capsule = x.__dlpack__(stream=stream)
         array = _cuda.read_dlpack(capsule)
     except (BufferError, ValueError) as error:
         raise TypeError(f"{name}: this {type(x).__name__} cannot be read by DLPack ({error})") from None

@@ -49,14 +49,21 @@ def _load(device: int, capability: int) -> None:
             return
         except _cuda.NoImageError as error:
             reason = f"the driver takes none of those shipped ({error})"
-    compiler = nvrtc.find()
+    driver = _cuda.driver_version() // 1000
+    compiler = nvrtc.find(driver)
     if compiler is None:
         raise CudaUnavailable(
             f"no image of the kernels for GPU {device} (compute capability {_text(capability)}): {reason}, and NVRTC"
-            " is not installed; install it (pip install nvidia-cuda-nvrtc, or nvidia-cuda-nvrtc-cu12 for drivers"
-            " before 580), or build aigc_fast where nvcc is"
+            f" for CUDA {driver} or before is not installed; install it (pip install"
+            f" {'nvidia-cuda-nvrtc-cu12' if driver < 13 else 'nvidia-cuda-nvrtc'}), or build aigc_fast where nvcc is"
         )
-    _cuda.load_kernels(device, _compiled(compiler, capability))
+    try:
+        _cuda.load_kernels(device, _compiled(compiler, capability))
+    except _cuda.NoImageError as error:
+        raise CudaUnavailable(
+            f"no image of the kernels for GPU {device} (compute capability {_text(capability)}): {reason}, nor what"
+            f" NVRTC of CUDA {'.'.join(map(str, nvrtc.version(compiler)))} compiles ({error}); update NVIDIA's driver"
+        ) from None
 
 
 def _compiled(compiler: ctypes.CDLL, capability: int) -> bytes:

@@ -177,6 +177,20 @@ class Budget:
             shortage = None  # it knows this frame, and so kept what the callers have
 
 
+def device_scope(device: int, x: Any) -> contextlib.AbstractContextManager[Any]:
+    """Make a device the current one of an array's framework, as torch's DLPack wants it."""
+    if is_torch_tensor(x):
+        import torch
+
+        return torch.cuda.device(device)
+    if _is_cupy(x):
+        import cupy
+
+        scope: contextlib.AbstractContextManager[Any] = cupy.cuda.Device(device)
+        return scope
+    return contextlib.nullcontext()
+
+
 def framework_of(device: int, x: Any) -> Framework:
     """Return the memory of an array's framework.
 
@@ -200,3 +214,17 @@ def memory_of(device: int, *arrays: Any) -> Memory:
     """Choose by the first array that lives on a GPU; our own without any."""
     leader = next((x for x in arrays if x is not None and gpu_of(x) is not None), None)
     return OwnMemory(device) if leader is None else framework_of(device, leader)
+
+
+def give_back(memory: Memory, *arrays: Any) -> None:
+    """Let the streams of other frameworks wait for what reads their arrays, which the caller may drop at once."""
+    for x in arrays:
+        if x is None or gpu_of(x) is None or memory.owns(x):
+            continue
+        stream: int | None
+        if is_torch_tensor(x) or _is_cupy(x):
+            stream = framework_of(memory.device, x).stream
+        else:
+            stream = getattr(x, "__cuda_array_interface__", {}).get("stream")
+        if stream is not None:
+            _cuda.wait_for(memory.device, stream, memory.stream)

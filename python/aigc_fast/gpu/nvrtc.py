@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 _NAMES = ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so")
 _OPTIONS = ("-std=c++17", "-fmad=false", "-default-device")  # the canonical score fuses where it says so
 
 
-def find() -> ctypes.CDLL | None:
-    """Open NVRTC: the system's, or that of a wheel (nvidia-cuda-nvrtc, which CuPy and torch bring)."""
+def find(newest: int) -> ctypes.CDLL | None:
+    """Open an NVRTC of at most this major version of CUDA, since drivers do not take what later ones compile."""
+    return next((nvrtc for nvrtc in _installed() if version(nvrtc)[0] <= newest), None)
+
+
+def _installed() -> Iterator[ctypes.CDLL]:
+    """Open those of wheels (nvidia-cuda-nvrtc, which CuPy and torch bring), then the system's."""
     for folder in [folder for root in sys.path for folder in sorted(Path(root, "nvidia").glob("*/lib"), reverse=True)]:
         for part in folder.glob("libnvrtc-builtins.so.*"):  # NVRTC opens it by name: it must be there by then
             ctypes.CDLL(str(part))
         for library in folder.glob("libnvrtc.so.*"):
-            return ctypes.CDLL(str(library))
+            yield ctypes.CDLL(str(library))
     for name in _NAMES:
-        try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
-    return None
+        with contextlib.suppress(OSError):
+            yield ctypes.CDLL(name)
 
 
-def version(nvrtc: ctypes.CDLL) -> str:
+def version(nvrtc: ctypes.CDLL) -> tuple[int, int]:
     """Return the version of CUDA that it belongs to."""
     major, minor = ctypes.c_int(), ctypes.c_int()
     _check(nvrtc, nvrtc.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
-    return f"{major.value}.{minor.value}"
+    return major.value, minor.value
 
 
 def compile_kernels(nvrtc: ctypes.CDLL, source: Path, capability: int) -> bytes:

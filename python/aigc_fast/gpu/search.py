@@ -18,7 +18,7 @@ from aigc_fast import _cuda, arrays
 from aigc_fast.arrays import as_k, check_metric, id_lists, is_id_lists, page_ends, shared_ids
 from aigc_fast.gpu.arrays import SIZES, Matrix, Target, as_matrix, contiguous, home_of, per_query, rows_from
 from aigc_fast.gpu.items import Items
-from aigc_fast.gpu.memory import Budget, Memory, OwnMemory, memory_of, upload
+from aigc_fast.gpu.memory import Budget, Memory, OwnMemory, give_back, memory_of, upload
 from aigc_fast.similarity import ThresholdHits, TopK, three_arrays
 
 
@@ -50,6 +50,7 @@ class _Search:
         self.dtype = np.float64 if self.queries.is_float64 or self.items.is_float64 else np.float32
         self.count = self.queries.rows.rows
         self.budget = Budget(max_memory)
+        self._given = [*given_arrays]
         self._filters: dict[str, Any] = {}
         self._kept: list[Any] = []
 
@@ -61,6 +62,7 @@ class _Search:
         """Check filters, on the host as for the CPU, and copy them to the GPU."""
         ids = self.items.id_count
         if threshold is not None:
+            self._given.append(threshold)
             thresholds = per_query(threshold, "threshold", self.count, self.dtype, self.memory)
             self._kept.append(thresholds)
             self._filters["thresholds"] = thresholds.pointer
@@ -86,6 +88,10 @@ class _Search:
 
         plan, workspace = self.budget.fit(make)
         return self.memory.device, self.memory.stream, request, plan, self._keep(workspace)
+
+    def end(self, *results: Any) -> None:
+        """Everything is enqueued: the caller may use results and drop the arrays."""
+        give_back(self.memory, *self._given, *results)
 
     def request(self, queries: _cuda.Matrix, task: str, k: int = 0) -> _cuda.Request:
         """Return what is asked, of all queries or some."""
@@ -119,6 +125,7 @@ def topk(
     )
     search.restrict(threshold, exclude, allow, after)
     _cuda.topk(*search.plan("topk", k), scores.pointer, ids.pointer, counts.pointer, k)
+    search.end(*given)
     result = TopK(scores.finish(), ids.finish(), counts.finish())
     return result if out is None else out
 
@@ -148,6 +155,7 @@ def threshold_hits(
     ids = Target(memory, (int(total[0]),), np.int64, search.home)
     scores = Target(memory, (int(total[0]),), search.dtype, search.home)
     _cuda.fill_hits(*arguments, memory.pointer(counts), indptr.pointer, scores.pointer, ids.pointer)
+    search.end()
     return ThresholdHits(indptr.finish(), ids.finish(), scores.finish())
 
 
@@ -161,6 +169,7 @@ def similarity(gpu: int, a: Any, b: Any, *, metric: str, max_memory: int | None)
         return arrays.as_torch(host) if search.home == "torch" else host
     scores = Target(search.memory, shape, search.dtype, search.home)
     _cuda.similarity(*search.plan("similarity"), scores.pointer)
+    search.end()
     return scores.finish()
 
 
@@ -203,6 +212,7 @@ def normalize(gpu: int, x: Any, *, out: Any, return_norms: bool, max_memory: int
         unit = Target(memory, shape, dtype, home)
     norms = Target(memory, (rows.rows.rows,), dtype, home) if return_norms else None
     _cuda.normalize(memory.device, memory.stream, rows.rows, unit.pointer, 0 if norms is None else norms.pointer)
+    give_back(memory, out)
     result = unit.finish()
     if copied:
         out[...] = result
