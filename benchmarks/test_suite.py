@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.machinery
 import importlib.util
 import json
+import re
 import sys
 import warnings
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -265,11 +267,85 @@ def test_gpu_benchmark_on_the_cpu(monkeypatch, tmp_path, capsys):
 
 
 def test_gpu_benchmark_stops_at_a_wrong_answer(monkeypatch):
-    monkeypatch.setattr(
-        gpu, "one_shot", lambda items, unit, device: lambda queries, k: gpu.torch.zeros(len(queries), k)
-    )
+    monkeypatch.setattr(gpu, "one_shot", lambda items, unit, device: lambda queries, k: np.zeros((len(queries), k)))
     with pytest.raises(SystemExit, match="aigc_fast gave wrong ids"):
         run(gpu, monkeypatch, "--device", "cpu", "--check", "--rounds", 1)
+
+
+def _stands_for_gpu_libraries(monkeypatch):
+    """Put the CPU in the place of a GPU, torch's CUDA, CuPy, faiss-gpu and cuVS: the script itself is looked at."""
+    faiss = pytest.importorskip("faiss")
+    torch = pytest.importorskip("torch")
+    for module in (aigc_fast.similarity, aigc_fast.index):
+        monkeypatch.setattr(module, "choose", lambda device, arrays: None)
+    monkeypatch.setattr(gpu._cuda, "device_name", lambda device: "NVIDIA H100 80GB HBM3")
+    monkeypatch.setattr(gpu._cuda, "driver_version", lambda: 13000)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor)
+    as_tensor = torch.as_tensor
+    monkeypatch.setattr(torch, "as_tensor", lambda x, device: as_tensor(x))
+
+    def module(name, **attributes):
+        made = ModuleType(name)
+        made.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        vars(made).update(attributes)
+        monkeypatch.setitem(sys.modules, name, made)
+        return made
+
+    names = ("from_dlpack", "argpartition", "argsort", "take_along_axis", "concatenate")
+    module("cupy", **{name: getattr(np, name) for name in names})
+    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
+    monkeypatch.setattr(faiss, "GpuIndexFlatIP", lambda resources, dims: faiss.IndexFlatIP(dims), raising=False)
+    build, search = (lambda rows, metric: rows), (lambda rows, queries, k: (queries @ rows.T).topk(k))
+    brute_force = SimpleNamespace(build=build, search=search)
+    module("cuvs")
+    return module("cuvs.neighbors", brute_force=brute_force)
+
+
+def test_gpu_benchmark_as_on_a_gpu(monkeypatch, tmp_path, capsys):
+    neighbors = _stands_for_gpu_libraries(monkeypatch)
+    path = tmp_path / "gpu.json"
+    with _quietly():
+        run(gpu, monkeypatch, "--check", "--rounds", 1, "--output", path)
+    about, records = read(path)
+    assert (about["card"], about["driver"], about["arrays"]) == ("NVIDIA H100 80GB HBM3", 13000, "the device's")
+    peers = {"index", "aigc_fast", "torch f32", "torch TF32", "CuPy", "faiss", "cuVS"}
+    assert all(set(record["seconds"]) == set(record["recall"]) == peers for record in records)
+    assert all(recall == 1 for record in records for recall in record["recall"].values())
+    assert re.search(r"2,000 × 64 \| 9 \| 100 \|.* %", capsys.readouterr().out)
+
+    path.write_text(json.dumps({"machine": about, "records": records[:-1]}))
+    neighbors.brute_force.search = None
+    with _quietly():
+        run(gpu, monkeypatch, "--check", "--rounds", 1, "--output", path, "--resume")
+    resumed = read(path)[1]
+    assert resumed[:-1] == records[:-1]
+    assert set(resumed[-1]["seconds"]) == peers - {"cuVS"}
+    assert "cuVS is left out: TypeError: 'NoneType' object is not callable" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("torch_has", ["no CUDA", "not been installed"])
+def test_gpu_benchmark_without_libraries(torch_has, monkeypatch, tmp_path):
+    _stands_for_gpu_libraries(monkeypatch)
+    if torch_has == "no CUDA":
+        monkeypatch.setattr(gpu.torch_on("cpu").cuda, "is_available", lambda: False)
+    else:
+        monkeypatch.setitem(sys.modules, "torch", None)
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with _quietly():
+        run(gpu, monkeypatch, "--check", "--rounds", 1, "--output", tmp_path / "gpu.json")
+    about, records = read(tmp_path / "gpu.json")
+    assert about["arrays"] == "the host's"
+    assert all(set(record["seconds"]) == {"index", "aigc_fast"} for record in records)
+
+
+def test_gpu_benchmark_with_torch_alone(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found(name) if name == "torch" else None)
+    assert set(gpu.rivals("cuda")) == {"index", "aigc_fast", "torch f32", "torch TF32"}
 
 
 def test_sparse_judgement_and_small_run(monkeypatch, capsys):
