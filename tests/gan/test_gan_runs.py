@@ -170,6 +170,24 @@ def test_training_stops_after_patience_and_ends_on_the_best_epoch(pairs, validat
     assert np.array_equal(gan.generator_.output.weight.detach().numpy(), weights[3])
 
 
+def test_losses_and_other_measures_stop_nothing(pairs, validation, monkeypatch):
+    """They get better with every epoch; the energy score, by which the epoch is chosen, does not."""
+    weights = scripted_quality(monkeypatch, energy := [2.0, 1.0, 1.5, 1.4, 1.3])
+    measure, epoch = training.Probe.measure, training.train_epoch
+    monkeypatch.setattr(
+        training.Probe, "measure", lambda self, state, config: measure(self, state, config) | {"recall": state.epoch}
+    )
+
+    def falling(state, *args):
+        return {name: -float(state.epoch) for name in epoch(state, *args)}
+
+    monkeypatch.setattr(training, "train_epoch", falling)
+    gan = small_gan(epochs=5, patience=4).fit(*pairs, validation=validation, progress=False)
+    assert gan.history_["energy_score"] == energy
+    assert gan.history_["generator_loss"] == [0, -1, -2, -3, -4]
+    assert np.array_equal(gan.generator_.output.weight.detach().numpy(), weights[1])
+
+
 def test_a_run_that_is_not_stopped_ends_on_its_best_epoch_too(pairs, validation, monkeypatch):
     weights = scripted_quality(monkeypatch, [3.0, 1.0, 2.0])
     gan = small_gan(epochs=3, patience=5).fit(*pairs, validation=validation, progress=False)

@@ -81,8 +81,9 @@ class ContentGAN:
     ema_decay
         Decay, for each step, of the moving average of the generator; the average generates.
     patience
-        Epochs without better quality on the validation pairs after which training stops. Quality often stands
-        still while the learning rate is high and improves as it falls, so half the epochs is not too many.
+        Epochs without a better energy score on the validation pairs (:func:`aigc_fast.gan.quality.energy_score`, no
+        loss) after which training stops. It often stands still while the learning rate is high and improves as it
+        falls, so half the epochs is not too many.
     seed
         Seeds weights, order and noise: same seed, same data, same machine, same bits. PyTorch's and NumPy's
         global random states are left alone.
@@ -175,8 +176,8 @@ class ContentGAN:
             (n, c), the condition of each vector, on any scale.
         validation
             (vectors, conditions) that training does not see. Quality is measured on up to ``PROBE_ROWS`` of
-            them, training stops when it stalls, and the model ends on its best epoch. Without them quality is
-            measured on the training pairs and stops nothing.
+            them, training stops when the energy score stalls, and the model ends on the epoch where it was best.
+            Without them quality is measured on the training pairs and stops nothing.
         checkpoint_dir
             Folder for ``checkpoint.safetensors``, replaced after each epoch; on Ctrl-C it holds the last one
             finished. :meth:`load` reads it as well.
