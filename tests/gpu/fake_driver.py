@@ -21,9 +21,6 @@ SUCCESS, OUT_OF_MEMORY, NO_DEVICE, NO_BINARY, ILLEGAL_ADDRESS = 0, 2, 100, 209, 
 _ALIASES = {0: 1}  # the legacy stream's two names
 
 
-_PROGRAMS: dict[str, dict[str, Any]] = defaultdict(dict)  # of a code: translated kernels, for all machines
-
-
 def _function(symbol: str, *types: Any) -> Callable[[Any], Any]:
     """A method that stands for a function of the driver with parameters of these types."""
 
@@ -54,7 +51,6 @@ class FakeDriver:
         room: int = 1 << 40, seed: int = 0, takes_images: bool = True,
     ) -> None:  # fmt: skip
         self.machine = Machine(code, memory, seed)
-        self.machine._programs = _PROGRAMS[code]
         self.devices, self.version, self.capability, self.takes_images = devices, version, capability, takes_images
         self.calls: list[str] = []  # symbols, in order
         self.launches: list[tuple[str, int, int]] = []  # (kernel, stream, device), as they were enqueued
@@ -63,6 +59,7 @@ class FakeDriver:
         self.pooled = 0  # that the pool keeps beside these
         self.allocations = 0
         self.failing = range(0)  # numbers of allocations that find no room
+        self.watch: Callable[[str, list[bytes]], None] = lambda kernel, arguments: None  # before each is run
         self.answers: dict[str, int] = {}  # errors that functions answer with instead of doing anything
         self.answers_once = False
         self.fault: BaseException | None = None
@@ -225,7 +222,12 @@ class FakeDriver:
         sizes = [parameter.size for parameter in self.machine.program(name).kernel.parameters.values()]
         packed = [ctypes.string_at(parameters[i], size) for i, size in enumerate(sizes)]
         self.launches.append((name, stream or 0, self._contexts[-1]))
-        self._enqueue(stream, lambda: self.machine.launch(name, grid, threads, packed, shared))
+
+        def run() -> None:
+            self.watch(name, packed)
+            self.machine.launch(name, grid, threads, packed, shared)
+
+        self._enqueue(stream, run)
 
     @_function("cuMemPoolCreate", ctypes.POINTER(c_void_p), ctypes.POINTER(c_int))
     def _mem_pool_create(self, pool: Any, properties: Any) -> None:

@@ -13,7 +13,7 @@ from aigc_fast import cosine_threshold, cosine_topk
 from kernels.checks import assert_same_results
 from ptxsim import Fault
 
-from .coded import CodedDevice
+from .device import CodedDevice
 from .test_codes import growing_rows
 from .test_mutations import mutant
 
@@ -43,7 +43,7 @@ BETWEEN_X, BETWEEN_Q = between(EXACT_Q[0], integers(70)), between(EXACT_X[0], in
 
 
 def lengths(code: str | None, seed: int) -> None:
-    device = CodedDevice(code, seed, tensor=True, tiles_of_block=5)
+    device = CodedDevice(code, seed, tensor=True, tiles=5)
     top = device.topk(Q, GROWING, 7, metric="inner_product", spare=128)
     assert_same_results(top, cosine_topk(Q, GROWING, 7, metric="inner_product"))
 
@@ -62,7 +62,7 @@ def fine_bounds(code: str | None, seed: int) -> None:
     least = (x @ q[0]).astype(np.float64) - 1
     device = CodedDevice(code, seed)
     expected = cosine_topk(q, x, 1, metric="inner_product", threshold=least)
-    assert_same_results(device.topk(q, x, 1, metric="inner_product", thresholds=least), expected)
+    assert_same_results(device.topk(q, x, 1, metric="inner_product", threshold=least), expected)
 
 
 def waves(code: str | None, seed: int) -> None:
@@ -73,7 +73,7 @@ def waves(code: str | None, seed: int) -> None:
 
 def hits(code: str | None, seed: int) -> None:
     least = np.sort(Q @ GROWING.T)[:, -6].astype(np.float64)
-    device = CodedDevice(code, seed, tiles_of_block=5)
+    device = CodedDevice(code, seed, tiles=5)
     expected = cosine_threshold(Q, GROWING, least, metric="inner_product")
     assert_same_results(device.threshold(Q, GROWING, least, metric="inner_product"), expected)
 
@@ -90,7 +90,7 @@ TENSOR: dict[str, tuple[Check, str, str, str | None]] = {
     "a wait too few": (lengths, "<kTensorStages - 2>()", "<kTensorStages - 1>()", "waited for"),
     "starts in use": (lengths, NEXT, "find_starts(next_tile(tile), buffer)", "race|undefined"),
     "starts of another tile": (hits, NEXT, "find_starts(tile, buffer ^ 1)", None),
-    "queries off by one": (lengths, "query < search.queries ?", "query <= search.queries ?", "bounds"),
+    "queries off by one": (lengths, "query < search.queries ?", "query <= search.queries ?", "undefined"),
     "wrong matrix": (lengths, "lane / 8 % 2 * 16;", "lane / 16 * 16;", None),
     "wrong slot": (lengths, "(resident ? part : slot)", "slot", None),
     "wrong row": (waves, "bit / 2 * 8 + of_lane % 4 * 2", "bit / 2 * 8 + of_lane / 8 * 2", None),

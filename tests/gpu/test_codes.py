@@ -10,8 +10,8 @@ import pytest
 from aigc_fast import cosine_threshold, cosine_topk
 from kernels.checks import assert_same_results
 
-from .coded import BLOCK, CODE_ROWS, QUERY_CODE, CodedDevice
-from .device import METRICS
+from .device import METRICS, CodedDevice
+from .structures import BLOCK, CODE_ROWS, QUERY_CODE, Codes, Search
 from .test_kernels import DTYPES, rows
 
 SCANS = {"few": False, "tensor": True}
@@ -47,7 +47,7 @@ def test_threshold(dtype: str, metric: str) -> None:
     """Four tiles of one block of threads; every row is a hit of the second query."""
     q, x = rows(35, 2, 12, dtype, odd=False), rows(36, 400, 12, dtype)
     thresholds = np.array([0.5 if metric != "inner_product" else 3000.0, -np.inf])
-    device = CodedDevice(seed=len(metric), tiles_of_block=4)
+    device = CodedDevice(seed=len(metric), tiles=4)
     expected = cosine_threshold(q, x, thresholds, metric=metric)
     assert_same_results(device.threshold(q, x, thresholds, metric=metric), expected)
 
@@ -57,7 +57,7 @@ def test_waves_rule_out_most_items(scan: str) -> None:
     q, x = rows(37, 2, 33, odd=False), rows(38, 1300, 33)
     device = CodedDevice(seed=1, tensor=SCANS[scan])
     assert_same_results(device.topk(q, x, 4, spare=128, growth=3), cosine_topk(q, x, 4))
-    assert (device.overflows, device.lost) == (0, 0)
+    assert device.lost == 0
     assert len(device.hits) == 4
     assert device.hits[0] >= 2 * (128 - 12)  # nothing is known in the first wave; NaN is never a hit
     assert sum(device.hits[2:]) < 0.02 * 2 * 1300
@@ -93,7 +93,7 @@ def test_rows_and_queries_that_no_code_describes(scan: str) -> None:
 @pytest.mark.parametrize("scan", SCANS)
 def test_lost_hits_and_ties_by_the_hundred(scan: str) -> None:
     x = np.ones((700, 5), np.float32)
-    device = CodedDevice(tensor=SCANS[scan], hit_capacity=128)
+    device = CodedDevice(tensor=SCANS[scan], hits=128)
     assert_same_results(device.topk(x[:2], x, 30, spare=128), cosine_topk(x[:2], x, 30))
     assert device.lost > 0
 
@@ -101,7 +101,7 @@ def test_lost_hits_and_ties_by_the_hundred(scan: str) -> None:
 @pytest.mark.parametrize("scan", SCANS)
 def test_scales_of_tiles(scan: str) -> None:
     q, x = rows(45, 2, 70, odd=False), growing_rows(46, 7, 70)
-    device = CodedDevice(tensor=SCANS[scan], tiles_of_block=7)
+    device = CodedDevice(tensor=SCANS[scan], tiles=7)
     expected = cosine_topk(q, x, 5, metric="inner_product")
     assert_same_results(device.topk(q, x, 5, metric="inner_product", spare=128), expected)
 
@@ -120,24 +120,14 @@ def test_rows_without_columns() -> None:
 def test_filters() -> None:
     q, x = rows(49, 3, 10, odd=False), rows(50, 300, 10)
     indptr, ids = np.array([0, 3, 3, 7]), np.array([4, 5, 90, 0, 20, 21, 149])
-    allowed = np.arange(300) % 3 > 0
     first = cosine_topk(q, x, 4)
-    after = (first.scores[:, -1].astype(np.float64), first.ids[:, -1])
-    thresholds = np.array([-0.5, 0.2, 0.4], np.float32).astype(np.float64)
-    everything = {"exclude": (indptr, ids), "allowed": allowed.astype(np.uint8), "thresholds": thresholds}
+    after = first.scores[:, -1], first.ids[:, -1]
+    thresholds = np.array([-0.5, 0.2, 0.4])
+    filters = {"exclude": (indptr, ids), "allow": np.arange(300) % 3 > 0}
     device = CodedDevice()
-    assert_same_results(
-        device.topk(q, x, 9, spare=128, after=after, **everything),
-        cosine_topk(q, x, 9, exclude=(indptr, ids), allow=allowed, threshold=thresholds, after=after),
-    )
-    assert_same_results(
-        device.topk(q, x, 9, spare=128, **everything),
-        cosine_topk(q, x, 9, exclude=(indptr, ids), allow=allowed, threshold=thresholds),
-    )
-    assert_same_results(
-        device.threshold(q, x, **everything),
-        cosine_threshold(q, x, thresholds, exclude=(indptr, ids), allow=allowed),
-    )
+    for more in ({"after": after, "threshold": thresholds}, {"threshold": thresholds}):
+        assert_same_results(device.topk(q, x, 9, spare=128, **filters, **more), cosine_topk(q, x, 9, **filters, **more))
+    assert_same_results(device.threshold(q, x, thresholds, **filters), cosine_threshold(q, x, thresholds, **filters))
 
 
 @pytest.mark.parametrize("fine", [False, True])
@@ -147,14 +137,21 @@ def test_bound(metric: str, fine: bool) -> None:
     q, x = rows(51, 5, 37, odd=False), rows(52, 300, 37)
     x[100:164] *= 1e-3
     device = CodedDevice(tensor=not fine)
+    seen: list[Any] = []
+
+    def look(search: Search, codes: Codes) -> None:
+        panels = -(-len(q) // search.panel) * search.panel
+        seen.append(device.read(codes.items, (384, codes.width), np.int8)[:, :37].astype(np.int64))
+        seen.append(device.read(codes.blocks, 384 // CODE_ROWS, BLOCK))
+        steps = device.read(codes.queries, (panels, codes.width), np.int8)[:, :37].astype(np.int64)
+        if fine:
+            steps = 254 * steps + device.read(codes.fine, (panels, codes.width), np.int8)[:, :37]
+        seen.append(steps)
+        seen.append(device.read(codes.query_codes, panels, QUERY_CODE))
+
+    device.watch = look
     device.topk(q, x, 3, metric=metric)
-    codes, panels = device.codes, -(-len(q) // device.search.panel) * device.search.panel
-    items = device.download(codes.items, (384, codes.width), np.int8)[:, :37].astype(np.int64)
-    blocks = device.download(codes.blocks, 384 // CODE_ROWS, BLOCK)
-    steps = device.download(codes.queries, (panels, codes.width), np.int8)[:, :37].astype(np.int64)
-    if fine:
-        steps = 254 * steps + device.download(codes.fine, (panels, codes.width), np.int8)[:, :37]
-    query_codes = device.download(codes.query_codes, panels, QUERY_CODE)
+    items, blocks, steps, query_codes = seen
 
     finite = np.isfinite(x).all(1)
     unit, vectors = x[finite].astype(np.float64), q.astype(np.float64)
