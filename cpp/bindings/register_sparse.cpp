@@ -78,11 +78,12 @@ void register_sparse(py::module_& module) {
                "The best k items of each query among those that share columns with it: (indptr, ids, float64 scores).");
     module.def(
         "override_sparse_plan",
-        [](int way, bool no_integers, std::size_t block_rows, double dense_share) {
-            override_sparse_plan({way, no_integers, block_rows, dense_share});
+        [](int way, bool no_integers, std::size_t block_rows) {
+            override_sparse_plan({static_cast<SparseWay>(way), no_integers, block_rows});
         },
-        py::arg("way") = 0, py::arg("no_integers") = false, py::arg("block_rows") = 0, py::arg("dense_share") = 0.0,
-        "For tests: make small inputs take the ways of large ones (1: touched rows, 2: scans); without arguments, let "
+        py::arg("way") = 0, py::arg("no_integers") = false, py::arg("block_rows") = 0,
+        "For tests: make small inputs take the ways of large ones (1: queries one by one, 2: panels); without "
+        "arguments, let "
         "the planner choose again.");
 }
 

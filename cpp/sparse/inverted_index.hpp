@@ -14,17 +14,19 @@ namespace aigc_fast {
 
 // Entries as sums take them. Integers are exact in any order; a real sum takes its terms in ascending order of column.
 struct IntegerPosting {
+    using Value = std::int16_t;
     using Sum = std::int32_t;
     static constexpr std::size_t kMostRows = std::size_t{1} << 16;  // in a block
     std::uint16_t row;                                              // within the block
     std::int16_t value;
 };
-template <class Value>
+template <class Real>
 struct RealPosting {
+    using Value = Real;
     using Sum = double;
     static constexpr std::size_t kMostRows = std::size_t{1} << 32;
     std::uint32_t row;
-    Value value;
+    Real value;
 };
 
 template <class Posting>
@@ -46,6 +48,14 @@ class InvertedIndex {
     List list(std::size_t block, std::size_t column) const {
         const std::size_t* offsets = offsets_.data() + block * (cols_ + 1) + column;
         return {postings_.data() + offsets[0], postings_.data() + offsets[1]};
+    }
+    // Lists are short and lie anywhere in memory: the next one is to be on its way while one is added.
+    void prefetch(std::size_t block, std::size_t column) const {
+        constexpr std::ptrdiff_t kMostBytes = 2048;
+        const auto [begin, end] = list(block, column);
+        const std::ptrdiff_t bytes = std::min((end - begin) * std::ptrdiff_t{sizeof(Posting)}, kMostBytes);
+        for (std::ptrdiff_t at = 0; at < bytes; at += std::ptrdiff_t{kCacheLine})
+            __builtin_prefetch(reinterpret_cast<const char*>(begin) + at);
     }
 
   private:

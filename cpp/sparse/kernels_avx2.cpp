@@ -1,7 +1,7 @@
 #include <cstddef>
 
 namespace {
-constexpr std::size_t kLanes = 8;
+constexpr std::size_t kRegisterBytes = 32;
 }
 
 #include "sparse/kernels_impl.hpp"

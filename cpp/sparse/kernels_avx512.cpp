@@ -1,7 +1,7 @@
 #include <cstddef>
 
 namespace {
-constexpr std::size_t kLanes = 16;
+constexpr std::size_t kRegisterBytes = 64;
 }
 
 #include "sparse/kernels_impl.hpp"

@@ -1,7 +1,7 @@
 #include <cstddef>
 
 namespace {
-constexpr std::size_t kLanes = 4;
+constexpr std::size_t kRegisterBytes = 16;
 }
 
 #include "sparse/kernels_impl.hpp"

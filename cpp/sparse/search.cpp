@@ -1,6 +1,6 @@
-// The driver of sparse searches: canonical rows -> arithmetic -> inverted index -> each query -> results.
+// The driver of sparse searches: canonical rows -> arithmetic -> plan -> panels of queries, and queries one by one ->
+// results.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -14,19 +14,21 @@
 #include "base/thread_pool.hpp"
 #include "dispatch/kernels.hpp"
 #include "sparse/canonical_rows.hpp"
-#include "sparse/dense_columns.hpp"
+#include "sparse/entry_rows.hpp"
 #include "sparse/inverted_index.hpp"
-#include "sparse/query_search.hpp"
+#include "sparse/panel_search.hpp"
+#include "sparse/plan.hpp"
+#include "sparse/scoring.hpp"
+#include "sparse/touched_search.hpp"
 
 namespace aigc_fast {
 namespace {
 
-constexpr std::size_t kQueriesPerTask = 16;
-constexpr std::size_t kTasksPerCheckpoint = 16;
-constexpr std::size_t kBlockRows = 32768;  // their sums stay in the second cache
-constexpr double kEntriesPerList = 4.0;    // fewer, and a block's lists cost more than its sums' cache misses
-constexpr double kScanShare = 0.125;       // a scan looks at a row in an eighth of the time of one addition
-constexpr double kDenseShare = 0.15;       // an entry of a dense column costs about a seventh of one in a list
+constexpr std::size_t kQueriesPerTask = 16;      // one by one
+constexpr std::size_t kQueriesPerChunk = 16384;  // whose results are held before they are handed over
+constexpr std::size_t kBlockRows = 32768;        // their sums stay in the second cache
+constexpr double kEntriesPerList = 4.0;          // fewer, and a block's lists cost more than its sums' cache misses
+constexpr std::size_t kShortestStretch = 16;     // entries whose products int16 must hold together
 
 SparsePlanOverride overrides;
 
@@ -50,65 +52,62 @@ std::size_t choose_block_rows(const CanonicalRows& items) {
         const std::size_t blocks = std::min((items.rows() + kBlockRows - 1) / kBlockRows, most_blocks);
         rows = (items.rows() + blocks - 1) / blocks;
     }
-    return (rows + kColumnTile - 1) / kColumnTile * kColumnTile;
+    return std::min(rows, IntegerPosting::kMostRows);
 }
 
-// The results of neighbouring queries.
-struct Part {
-    std::vector<std::int64_t> counts;
-    std::vector<std::int64_t> ids;
-    std::vector<double> scores;
-};
-
-ThresholdHits join(std::vector<Part> parts, std::size_t query_count) {
+template <class Posting, class Panel, class Value>
+ThresholdHits run(const Scoring& scoring, const PanelKernels<Panel, Value>& kernels, int threads) {
+    using Panels = PanelSearch<Panel, Value>;
+    const EntryRows<Value> rows(scoring.items, scoring.item_unit, threads);
+    std::optional<InvertedIndex<Posting>> index;  // once it is needed
+    std::vector<std::unique_ptr<Panels>> panels(static_cast<std::size_t>(threads));
+    std::vector<std::unique_ptr<TouchedSearch<Posting>>> touched(static_cast<std::size_t>(threads));
+    const auto checkpoint = [&](std::size_t worker) {
+        if (worker == 0 && scoring.options.checkpoint) scoring.options.checkpoint();  // the calling thread
+    };
     ThresholdHits all;
-    std::size_t total = 0;
-    for (const Part& part : parts) total += part.ids.size();
     all.indptr.assign(1, 0);
-    all.indptr.reserve(query_count + 1);
-    all.ids.reserve(total);
-    all.scores.reserve(total);
-    for (Part& part : parts) {
-        for (const std::int64_t count : part.counts) all.indptr.push_back(all.indptr.back() + count);
-        all.ids.insert(all.ids.end(), part.ids.begin(), part.ids.end());
-        all.scores.insert(all.scores.end(), part.scores.begin(), part.scores.end());
-        part = {};  // never two whole copies
-    }
-    return all;
-}
-
-template <class Posting>
-ThresholdHits run(const CanonicalRows& queries, const CanonicalRows& items, const SparseOptions& options,
-                  double query_unit, double item_unit, std::size_t block_rows, int threads) {
-    const InvertedIndex<Posting> index(items, item_unit, block_rows, threads);
-    std::optional<DenseColumns> dense;
-    if constexpr (std::is_same_v<Posting, IntegerPosting>)
-        if (overrides.way != 1)
-            dense.emplace(index, overrides.dense_share > 0.0 ? overrides.dense_share : kDenseShare, threads);
-    const double scan_share = overrides.way == 1   ? std::numeric_limits<double>::infinity()
-                              : overrides.way == 2 ? 0.0
-                                                   : kScanShare;
-    const SparseSearch<Posting> search(queries, items, options, *active_kernels().sparse, index,
-                                       dense ? &*dense : nullptr, query_unit, item_unit, scan_share);
-    const std::size_t tasks = (queries.rows() + kQueriesPerTask - 1) / kQueriesPerTask;
-    std::vector<Part> parts(tasks);
-    std::vector<std::unique_ptr<QuerySearch<Posting>>> workers(static_cast<std::size_t>(threads));
-    std::size_t calls = 0;  // of the calling thread
-    parallel_for(tasks, threads, [&](std::size_t task, std::size_t worker) {
-        if (worker == 0 && options.checkpoint && ++calls % kTasksPerCheckpoint == 0) options.checkpoint();
-        if (!workers[worker]) workers[worker] = std::make_unique<QuerySearch<Posting>>(search);
-        Part& part = parts[task];
-        const std::size_t end = std::min((task + 1) * kQueriesPerTask, queries.rows());
-        QuerySearch<Posting>& search_group = *workers[worker];
-        search_group(task * kQueriesPerTask, end, [&](const std::vector<Scored>& results) {
-            part.counts.push_back(static_cast<std::int64_t>(results.size()));
-            for (const Scored& result : results) {
-                part.ids.push_back(result.id);
-                part.scores.push_back(result.score);
+    all.indptr.reserve(scoring.queries.rows() + 1);
+    for (std::size_t begin = 0; begin < scoring.queries.rows(); begin += kQueriesPerChunk) {
+        const std::size_t end = std::min(begin + kQueriesPerChunk, scoring.queries.rows());
+        SparsePlan plan = plan_queries(scoring, rows, begin, end, Panels::kLanes, overrides.way, threads);
+        std::vector<std::vector<Scored>> found(end - begin);
+        std::vector<std::uint8_t> answered(end - begin);
+        const std::size_t groups = (plan.in_panels.size() + Panels::kLanes - 1) / Panels::kLanes;
+        parallel_for(groups, threads, [&](std::size_t group, std::size_t worker) {
+            checkpoint(worker);
+            if (!panels[worker]) panels[worker] = std::make_unique<Panels>(scoring, rows, kernels);
+            const std::size_t first = group * Panels::kLanes;
+            (*panels[worker])(plan.in_panels.data() + first, std::min(Panels::kLanes, plan.in_panels.size() - first),
+                              [&](std::size_t query, const std::vector<Scored>& results) {
+                                  found[query - begin] = results;
+                                  answered[query - begin] = 1;
+                              });
+        });
+        for (const std::uint32_t query : plan.in_panels)
+            if (!answered[query - begin]) plan.one_by_one.push_back(query);
+        if (!plan.one_by_one.empty() && !index)
+            index.emplace(scoring.items, scoring.item_unit, choose_block_rows(scoring.items), threads);
+        const std::size_t tasks = (plan.one_by_one.size() + kQueriesPerTask - 1) / kQueriesPerTask;
+        parallel_for(tasks, threads, [&](std::size_t task, std::size_t worker) {
+            checkpoint(worker);
+            if (!touched[worker]) touched[worker] = std::make_unique<TouchedSearch<Posting>>(scoring, *index);
+            const std::size_t last = std::min((task + 1) * kQueriesPerTask, plan.one_by_one.size());
+            for (std::size_t i = task * kQueriesPerTask; i < last; ++i) {
+                const std::uint32_t query = plan.one_by_one[i];
+                const std::vector<Scored> results = (*touched[worker])(query);
+                found[query - begin] = results;
             }
         });
-    });
-    return join(std::move(parts), queries.rows());
+        for (std::vector<Scored>& results : found) {
+            for (const Scored& result : results) {
+                all.ids.push_back(result.id);
+                all.scores.push_back(result.score);
+            }
+            all.indptr.push_back(static_cast<std::int64_t>(all.ids.size()));
+        }
+    }
+    return all;
 }
 
 void check_size(std::size_t size, const char* what) {
@@ -133,13 +132,17 @@ ThresholdHits sparse_topk(const CsrMatrix& queries, const CsrMatrix& items, cons
     std::optional<CanonicalRows> others;
     if (!itself) others.emplace(queries, options.metric, threads);
     const CanonicalRows& query_rows = itself ? item_rows : *others;
-    const std::size_t block_rows = choose_block_rows(item_rows);
-    if (!overrides.no_integers && block_rows <= IntegerPosting::kMostRows && integers_are_exact(query_rows, item_rows))
-        return run<IntegerPosting>(query_rows, item_rows, options, std::ldexp(1.0, query_rows.unit_exponent()),
-                                   std::ldexp(1.0, item_rows.unit_exponent()), block_rows, threads);
-    if (item_rows.is_f64() || item_rows.centred())
-        return run<RealPosting<double>>(query_rows, item_rows, options, 1.0, 1.0, block_rows, threads);
-    return run<RealPosting<float>>(query_rows, item_rows, options, 1.0, 1.0, block_rows, threads);
+    const SparseKernels& kernels = *active_kernels().sparse;
+    if (!overrides.no_integers && integers_are_exact(query_rows, item_rows)) {
+        const Scoring scoring{query_rows, item_rows, options, std::ldexp(1.0, query_rows.unit_exponent()),
+                              std::ldexp(1.0, item_rows.unit_exponent())};
+        if (longest_stretch(scoring) >= kShortestStretch)
+            return run<IntegerPosting>(scoring, kernels.integers, threads);
+        return run<IntegerPosting>(scoring, kernels.floats, threads);
+    }
+    const Scoring scoring{query_rows, item_rows, options, 1.0, 1.0};
+    if (item_rows.is_f64() || item_rows.centred()) return run<RealPosting<double>>(scoring, kernels.doubles, threads);
+    return run<RealPosting<float>>(scoring, kernels.floats, threads);
 }
 
 }  // namespace aigc_fast

@@ -175,10 +175,10 @@ void searches_equal_plain_loops(std::mt19937_64& random) {
         std::vector<std::vector<std::pair<double, std::int64_t>>> all;
         for (std::size_t q = 0; q < queries.entries.size(); ++q)
             all.push_back(expected(queries, items, q, options, kAsF64));
-        for (const int way : {0, 1, 2})
+        for (const SparseWay way : {SparseWay::planned, SparseWay::one_by_one, SparseWay::panels})
             for (const bool no_integers : {false, true})
                 for (const std::size_t block_rows : {0, 64, 192}) {
-                    override_sparse_plan({way, no_integers, block_rows, random() % 2 ? 0.0 : 0.3});
+                    override_sparse_plan({way, no_integers, block_rows});
                     const CsrMatrix& query_view = itself && random() % 2 ? item_csr.view : query_csr.view;
                     const ThresholdHits hits = sparse_topk(query_view, item_csr.view, options);
                     CHECK(hits.indptr.size() == all.size() + 1 && hits.indptr.front() == 0);
@@ -188,8 +188,8 @@ void searches_equal_plain_loops(std::mt19937_64& random) {
                         for (std::size_t i = 0; same && i < all[q].size(); ++i)
                             same =
                                 hits.ids[begin + i] == all[q][i].second && hits.scores[begin + i] == -all[q][i].first;
-                        CHECK_CASE(same, "%s, round %d, way %d, floats %d, blocks of %zu, query %zu", isa(), round, way,
-                                   no_integers, block_rows, q);
+                        CHECK_CASE(same, "%s, round %d, way %d, floats %d, blocks of %zu, query %zu", isa(), round,
+                                   static_cast<int>(way), no_integers, block_rows, q);
                     }
                 }
     }

@@ -12,63 +12,116 @@ using test::GuardedArray;
 
 namespace {
 
-void check_add_columns(const Kernels& kernels, std::size_t count, std::mt19937_64& random) {
-    constexpr std::size_t columns = 5;
-    std::uniform_int_distribution<int> any(-32768, 32767);
-    GuardedArray<std::int16_t> tile(columns * kColumnTile);
-    GuardedArray<std::uint32_t> slots(count);
-    GuardedArray<std::int32_t> values(count);
-    GuardedArray<std::int32_t> sums(kColumnTile);
-    for (auto& x : tile) x = static_cast<std::int16_t>(any(random));
-    for (auto& slot : slots) slot = static_cast<std::uint32_t>(random() % columns);
-    for (auto& value : values) value = any(random) / 1000;  // so that sums stay in range
-    for (auto& sum : sums) sum = any(random);
-    std::vector<std::int32_t> expected(sums.begin(), sums.end());
-    for (std::size_t i = 0; i < count; ++i)
-        for (std::size_t r = 0; r < kColumnTile; ++r) expected[r] += values[i] * tile[slots[i] * kColumnTile + r];
-    kernels.sparse->add_columns(tile.data(), slots.data(), values.data(), count, sums.data());
-    CHECK_CASE(std::equal(sums.begin(), sums.end(), expected.begin()), "%s, %zu columns", kernels.isa, count);
+// Rows of 0 to 40 entries, of columns that have slots or not, in arrays that end where they must.
+template <class Panel, class Value>
+void check_add_rows(const char* isa, const PanelKernels<Panel, Value>& kernels, std::size_t count, std::size_t stretch,
+                    std::mt19937_64& random) {
+    using Factor = typename Panel::Factor;
+    constexpr std::size_t columns = 30, slot_count = 20;
+    std::uniform_int_distribution<int> any(-30, 30);
+    GuardedArray<std::size_t> offsets(count + 1);
+    offsets[0] = 0;
+    for (std::size_t r = 0; r < count; ++r) offsets[r + 1] = offsets[r] + random() % 40;
+    GuardedArray<std::uint32_t> entry_columns(offsets[count]);
+    GuardedArray<Value> values(offsets[count]);
+    GuardedArray<std::uint32_t> slots(columns);
+    GuardedArray<Factor> factors(slot_count * Panel::kLanes);
+    GuardedArray<typename Panel::Sum> sums(count * Panel::kLanes);
+    for (auto& column : entry_columns) column = static_cast<std::uint32_t>(random() % columns);
+    for (auto& value : values) value = static_cast<Value>(any(random));
+    for (auto& slot : slots) slot = static_cast<std::uint32_t>(random() % slot_count);
+    for (auto& factor : factors) factor = static_cast<Factor>(any(random));
+    for (auto& sum : sums) sum = 99;  // what was there does not matter
+    kernels.add_rows({offsets.data(), entry_columns.data(), values.data(), count}, slots.data(), factors.data(),
+                     stretch, sums.data());
+    bool same = true;
+    for (std::size_t r = 0; r < count; ++r)
+        for (std::size_t lane = 0; lane < Panel::kLanes; ++lane) {
+            double sum = 0.0;
+            for (std::size_t e = offsets[r]; e < offsets[r + 1]; ++e)
+                sum += static_cast<double>(values[e]) *
+                       static_cast<double>(factors[slots[entry_columns[e]] * Panel::kLanes + lane]);
+            same = same && static_cast<double>(sums[r * Panel::kLanes + lane]) == sum;
+        }
+    CHECK_CASE(same, "%s, %zu rows of %zu-byte values, stretches of %zu", isa, count, sizeof(Value), stretch);
 }
 
-// Sums and scales of both signs, some estimates equal to the cutoff.
-template <class Sum>
+// The largest products that a stretch may have: int16 holds them and no more.
+void check_full_stretch(const char* isa, const PanelKernels<IntegerPanel, std::int16_t>& kernels) {
+    constexpr std::size_t entries = 100;
+    const std::size_t offsets[] = {0, entries};
+    const std::vector<std::uint32_t> columns(entries, 0);
+    const std::vector<std::int16_t> values(entries, -258);
+    const std::uint32_t slot = 0;
+    const std::vector<std::int8_t> factors(IntegerPanel::kLanes, -127);
+    std::vector<std::int32_t> sums(IntegerPanel::kLanes);
+    kernels.add_rows({offsets, columns.data(), values.data(), 1}, &slot, factors.data(), 1, sums.data());
+    for (const std::int32_t sum : sums) CHECK_CASE(sum == 258 * 127 * 100, "%s, %d", isa, static_cast<int>(sum));
+}
+
+// Sums and scales of both signs, some estimates equal to the bound.
+template <class Panel>
 struct Estimates {
-    Estimates(std::size_t rows, std::mt19937_64& random) : sums(rows), scale(rows), values(rows) {
+    using Sum = typename Panel::Sum;
+    Estimates(std::size_t rows, std::mt19937_64& random) : sums(rows * Panel::kLanes), scale(rows) {
         std::uniform_int_distribution<int> any(-1000000, 1000000);
-        for (std::size_t r = 0; r < rows; ++r) {
-            sums[r] = static_cast<Sum>(random() % 4 == 0 ? 3 : any(random));
-            scale[r] = random() % 4 == 0 ? 0.25f : static_cast<float>(any(random)) * 1e-6f;
-            values[r] = static_cast<float>(sums[r]) * scale[r];
-        }
+        for (auto& sum : sums) sum = static_cast<Sum>(random() % 4 == 0 ? 3 : any(random));
+        for (auto& x : scale) x = random() % 4 == 0 ? 0.25f : static_cast<float>(any(random)) * 1e-6f;
+    }
+    float product(std::size_t row, std::size_t lane) const {
+        return static_cast<float>(sums[row * Panel::kLanes + lane]) * scale[row];
     }
     GuardedArray<Sum> sums;
     GuardedArray<float> scale;
-    std::vector<float> values;
 };
 
-template <class Sum, class Peaks>
+template <class Panel, class Peaks>
 void check_peaks(const char* isa, Peaks kernel, std::size_t rows, std::size_t peak_count, std::mt19937_64& random) {
-    const Estimates<Sum> estimates(rows, random);
-    GuardedArray<float> peaks(peak_count);
+    const Estimates<Panel> estimates(rows, random);
+    GuardedArray<float> pull(Panel::kLanes);
+    for (auto& x : pull) x = random() % 2 ? 0.0f : static_cast<float>(random() % 100);
+    GuardedArray<float> peaks(peak_count * Panel::kLanes);
     std::fill(peaks.begin(), peaks.end(), 0.5f);
     std::vector<float> expected(peaks.begin(), peaks.end());
     for (std::size_t r = 0; r < rows; ++r)
-        expected[r % peak_count] = std::max(expected[r % peak_count], estimates.values[r]);
-    kernel(estimates.sums.data(), estimates.scale.data(), rows, peaks.data(), peak_count);
-    CHECK_CASE(std::equal(peaks.begin(), peaks.end(), expected.begin()), "%s, %zu-byte sums, %zu rows, %zu peaks", isa,
-               sizeof(Sum), rows, peak_count);
+        for (std::size_t lane = 0; lane < Panel::kLanes; ++lane) {
+            float& peak = expected[r % peak_count * Panel::kLanes + lane];
+            peak = std::max(peak, estimates.product(r, lane) / (1.0f + pull[lane] * estimates.scale[r]));
+        }
+    kernel(estimates.sums.data(), estimates.scale.data(), rows, pull.data(), peaks.data(), peak_count);
+    CHECK_CASE(std::equal(peaks.begin(), peaks.end(), expected.begin()), "%s, %zu lanes, %zu rows, %zu peaks", isa,
+               Panel::kLanes, rows, peak_count);
 }
 
-template <class Sum, class Hits>
-void check_hits(const char* isa, Hits kernel, std::size_t rows, float cutoff, std::mt19937_64& random) {
-    const Estimates<Sum> estimates(rows, random);
+template <class Panel, class Hits>
+void check_hits(const char* isa, Hits kernel, std::size_t rows, float bound, std::mt19937_64& random) {
+    const Estimates<Panel> estimates(rows, random);
+    GuardedArray<float> least(Panel::kLanes);
+    GuardedArray<float> pulled(Panel::kLanes);
+    for (auto& x : least) x = random() % 4 ? bound : 0.75f;
+    for (auto& x : pulled) x = random() % 2 ? 0.0f : 2.0f;
     std::vector<std::uint32_t> expected;
     for (std::size_t r = 0; r < rows; ++r)
-        if (!(estimates.values[r] < cutoff)) expected.push_back(static_cast<std::uint32_t>(r));
-    GuardedArray<std::uint32_t> hits(rows);
-    const std::size_t count = kernel(estimates.sums.data(), estimates.scale.data(), rows, cutoff, hits.data());
+        for (std::size_t lane = 0; lane < Panel::kLanes; ++lane)
+            if (!(estimates.product(r, lane) < least[lane] + pulled[lane] * estimates.scale[r]))
+                expected.push_back(static_cast<std::uint32_t>(r * Panel::kLanes + lane));
+    GuardedArray<std::uint32_t> hits(rows * Panel::kLanes);
+    const std::size_t count =
+        kernel(estimates.sums.data(), estimates.scale.data(), rows, least.data(), pulled.data(), hits.data());
     CHECK_CASE(count == expected.size() && std::equal(expected.begin(), expected.end(), hits.begin()),
-               "%s, %zu-byte sums, %zu rows, cutoff %g", isa, sizeof(Sum), rows, static_cast<double>(cutoff));
+               "%s, %zu lanes, %zu rows, bound %g", isa, Panel::kLanes, rows, static_cast<double>(bound));
+}
+
+template <class Panel, class Value>
+void check_panel(const char* isa, const PanelKernels<Panel, Value>& kernels, std::mt19937_64& random) {
+    for (std::size_t rows = 0; rows <= 40; ++rows) {
+        for (const std::size_t stretch : {std::size_t{1}, std::size_t{7}, std::size_t{36}})
+            check_add_rows(isa, kernels, rows, stretch, random);
+        for (const std::size_t peak_count : {1, 3, 32})
+            check_peaks<Panel>(isa, kernels.raise_peaks, rows, peak_count, random);
+        for (const float bound : {-1e9f, 0.75f, 900000.0f, 1e9f})
+            check_hits<Panel>(isa, kernels.find_hits, rows, bound, random);
+    }
 }
 
 }  // namespace
@@ -77,18 +130,11 @@ int main() {
     std::mt19937_64 random(3);
     for (const char* isa : available_isas()) {
         set_isa(isa);
-        const Kernels& kernels = active_kernels();
-        for (std::size_t count = 0; count <= 20; ++count) check_add_columns(kernels, count, random);
-        for (std::size_t rows = 0; rows <= 200; ++rows) {
-            for (const std::size_t peak_count : {kPeakStep, 3 * kPeakStep}) {
-                check_peaks<std::int32_t>(isa, kernels.sparse->peaks_i32, rows, peak_count, random);
-                check_peaks<double>(isa, kernels.sparse->peaks_f64, rows, peak_count, random);
-            }
-            for (const float cutoff : {-1e9f, 0.75f, 900000.0f, 1e9f}) {
-                check_hits<std::int32_t>(isa, kernels.sparse->hits_i32, rows, cutoff, random);
-                check_hits<double>(isa, kernels.sparse->hits_f64, rows, cutoff, random);
-            }
-        }
+        const SparseKernels& kernels = *active_kernels().sparse;
+        check_panel(isa, kernels.integers, random);
+        check_panel(isa, kernels.floats, random);
+        check_panel(isa, kernels.doubles, random);
+        check_full_stretch(isa, kernels.integers);
     }
     return test::result();
 }

@@ -15,15 +15,15 @@ from aigc_fast import _core, available_isas, cosine_similarity, sparse_cosine_to
 
 from . import reference
 
-TOUCHED, SCAN = 1, 2
-ALL_WAYS = list(itertools.product((0, TOUCHED, SCAN), (False, True)))  # way, float64 sums whatever the values
+ONE_BY_ONE, PANELS = 1, 2
+ALL_WAYS = list(itertools.product((0, ONE_BY_ONE, PANELS), (False, True)))  # way, float64 sums whatever the values
 
 
 @contextlib.contextmanager
-def plan(way, no_integers, block_rows, dense_share, isa):
+def plan(way, no_integers, block_rows, isa):
     before = _core.isa()
     _core.set_isa(isa)
-    _core.override_sparse_plan(way, no_integers, block_rows, dense_share)
+    _core.override_sparse_plan(way, no_integers, block_rows)
     try:
         yield
     finally:
@@ -98,19 +98,18 @@ def problems(draw):
     problem=problems(),
     threads=st.integers(1, 3),
     block_rows=st.sampled_from([0, 1, 65]),
-    dense_share=st.sampled_from([0.0, 1e-3, 0.3, 2.0]),
 )
-def test_every_way_gives_the_bits_of_the_definition(problem, threads, block_rows, dense_share):
+def test_every_way_gives_the_bits_of_the_definition(problem, threads, block_rows):
     a, b, k, options = problem
     expected = reference.topk(a, a if b is None else b, k, **options)
     for (way, no_integers), isa in itertools.product(ALL_WAYS, available_isas()):
-        with plan(way, no_integers, block_rows, dense_share, isa):
+        with plan(way, no_integers, block_rows, isa):
             assert_lists(sparse_cosine_topk(a, b, k, num_threads=threads, **options), expected)
 
 
 @pytest.mark.parametrize("kind", ["ratings", "real"])
 def test_larger_rows_scans_and_threads(kind):
-    """More rows than a segment of the scan, cutoffs from peaks, several blocks: against SciPy's float64 product."""
+    """Several blocks of panels, cutoffs from peaks and from results, lists cut short: against SciPy's float64 product."""
     rng = np.random.default_rng(0)
     rows = random_rows(rng, 3000, 200, 0.1, kind, np.float64, np.int32)
     unit = rows.multiply(1 / np.sqrt(rows.multiply(rows).sum(axis=1))).tocsr()
@@ -118,7 +117,7 @@ def test_larger_rows_scans_and_threads(kind):
     np.fill_diagonal(scores, -np.inf)
     results = []
     for (way, no_integers), threads, block_rows in itertools.product(ALL_WAYS, (1, 3), (0, 640)):
-        with plan(way, no_integers, block_rows, 0.0, available_isas()[0]):
+        with plan(way, no_integers, block_rows, available_isas()[0]):
             results.append(sparse_cosine_topk(rows, k=50, exclude_self=True, num_threads=threads))
     for other in results[1:]:
         assert (other.indices == results[0].indices).all()

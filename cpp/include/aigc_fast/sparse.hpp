@@ -42,11 +42,11 @@ struct SparseOptions {
 ThresholdHits sparse_topk(const CsrMatrix& queries, const CsrMatrix& items, const SparseOptions& options);
 
 // For tests: makes small inputs take the ways of large ones; the default lets the planner choose.
+enum class SparseWay { planned, one_by_one, panels };
 struct SparsePlanOverride {
-    int way = 0;                 // 1: touched rows, 2: scans
+    SparseWay way = SparseWay::planned;
     bool no_integers = false;    // float64 sums, whatever the values are
     std::size_t block_rows = 0;  // 0: the planner's
-    double dense_share = 0.0;    // columns stored by this share of the rows are kept dense; 0: the planner's
 };
 void override_sparse_plan(const SparsePlanOverride& overrides);
 
