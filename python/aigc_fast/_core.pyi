@@ -208,10 +208,9 @@ def override_sparse_plan(
     way: typing.SupportsInt | typing.SupportsIndex = 0,
     no_integers: bool = False,
     block_rows: typing.SupportsInt | typing.SupportsIndex = 0,
-    dense_share: typing.SupportsFloat | typing.SupportsIndex = 0.0,
 ) -> None:
     """
-    For tests: make small inputs take the ways of large ones (1: touched rows, 2: scans); without arguments, let the planner choose again.
+    For tests: make small inputs take the ways of large ones (1: queries one by one, 2: panels); without arguments, let the planner choose again.
     """
 
 def set_isa(name: str) -> None:

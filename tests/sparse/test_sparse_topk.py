@@ -109,7 +109,7 @@ def test_every_way_gives_the_bits_of_the_definition(problem, threads, block_rows
 
 @pytest.mark.parametrize("kind", ["ratings", "real"])
 def test_larger_rows_scans_and_threads(kind):
-    """Several blocks of panels, cutoffs from peaks and from results, lists cut short: against SciPy's float64 product."""
+    """Several blocks of panels, cutoffs from peaks and from results: against SciPy's float64 product."""
     rng = np.random.default_rng(0)
     rows = random_rows(rng, 3000, 200, 0.1, kind, np.float64, np.int32)
     unit = rows.multiply(1 / np.sqrt(rows.multiply(rows).sum(axis=1))).tocsr()
@@ -140,6 +140,26 @@ def test_rows_longer_than_any_tile_and_one_column():
         sparse_cosine_topk(column, k=3),
         [[(1.0, 0), (1.0, 3), (-1.0, 2)], [], [(1.0, 2), (-1.0, 0), (-1.0, 3)], [(1.0, 0), (1.0, 3), (-1.0, 2)]],
     )
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e30])
+def test_the_size_of_values_does_not_matter(scale):
+    """Half of the rows are far smaller or larger, beyond what float32 estimates can tell."""
+    rng = np.random.default_rng(3)
+    rows = csr_matrix(rng.random((120, 20)) + 0.1)
+    rows.data[rows.indptr[60] :] *= scale
+    assert_lists(sparse_cosine_topk(rows, k=5), reference.topk(rows, rows, 5))
+
+
+def test_many_queries_are_answered_as_each_alone():
+    """More queries than one chunk of the driver: parts of them get the same lists."""
+    rng = np.random.default_rng(4)
+    rows = random_rows(rng, 17_000, 40, 0.05, "ratings", np.float32, np.int32)
+    found = sparse_cosine_topk(rows, k=3)
+    for part in (slice(0, 50), slice(16_350, 16_420), slice(16_990, 17_000)):
+        alone = sparse_cosine_topk(rows[part], rows, 3)
+        assert (found[part].indices == alone.indices).all()
+        assert found[part].data.tobytes() == alone.data.tobytes()
 
 
 def test_any_form_of_the_same_matrix():
