@@ -75,14 +75,14 @@ def cpu_for_gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     for module in (aigc_fast.similarity, aigc_fast.index):
         monkeypatch.setattr(module, "choose", lambda device, arrays: None)
-    monkeypatch.setattr(_cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(_cuda, "device_count", lambda: 2)
     monkeypatch.setattr(_cuda, "DeviceMemory", no_room)
     for owner, name in ((test_real_gpu, "cosine_topk"), (aigc_fast.CosineIndex, "topk")):
         monkeypatch.setattr(owner, name, DryGraph.watched(getattr(owner, name)))
     zeros_like = torch.zeros_like
     for owner, name, replacement in (
         (torch, "zeros_like", lambda x, device: zeros_like(x)),
-        (torch.Tensor, "cuda", torch.Tensor.clone),
+        (torch.Tensor, "cuda", lambda x, device=0: x.clone()),
         (torch.Tensor, "is_cuda", True),
         (torch.Tensor, "pin_memory", lambda x: x),
         (torch.cuda, "is_available", lambda: True),

@@ -321,3 +321,23 @@ def test_the_plan(driver: FakeDriver) -> None:
         groups.append(cut.group)
     assert groups == sorted(set(groups))
     assert groups[-1] == 1024
+
+
+def test_more_than_indices_can_count(driver: FakeDriver) -> None:
+    """Rows and columns are counted by 32 bits with eight threads each; a grid has no more than 2**15 queries."""
+
+    def plan(queries: int, rows: int, dim: int) -> Any:
+        matrices = (_cuda.Matrix(256, "f32", count, dim, dim, 1) for count in (queries, rows))
+        given, items = matrices
+        return _cuda.Plan(_cuda.Request(given, [_cuda.Segment(items)], "cosine", "topk", 10), 1 << 50)
+
+    most = 1 << 28
+    for rows, dim in ((most + 1, 8), (8, most + 1)):
+        with pytest.raises(
+            ValueError, match=f"a search on a GPU takes at most {most} rows and columns, got {rows} and {dim}"
+        ):
+            plan(1, rows, dim)
+    assert plan(1, most, 8).group == 8
+    assert plan(10**9, 1000, 8).group == 1 << 15
+    with pytest.raises(ValueError, match=f"normalize on a GPU takes at most {most} rows and columns"):
+        _cuda.normalize(0, 2, _cuda.Matrix(256, "f32", 1, most + 1, most + 1, 1), 256)

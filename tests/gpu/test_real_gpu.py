@@ -190,6 +190,36 @@ def test_a_full_gpu_is_no_poisoned_one() -> None:
     assert_same_results(cosine_topk(x[:2], x, 5, device="cuda"), cosine_topk(x[:2], x, 5))
 
 
+def test_results_for_the_host_in_parts() -> None:
+    a, b = rows(25, 300, 30), rows(26, 2_000, 30)
+    scores = cosine_similarity(a, b, device="cuda", max_memory=1_000_000)
+    assert_same_bits(scores, cosine_similarity(a, b), "scores")
+    assert_same_bits(normalize(b, device="cuda", max_memory=100_000), normalize(b), "rows")
+
+
+def test_little_memory() -> None:
+    """By default a call takes what there is, where that is less than a gigabyte."""
+    q, x = rows(27, 20_000, 16, odd=False), rows(28, 3_000, 16)
+    taken = []
+    for size in (1 << 30, 1 << 26):
+        while True:
+            try:
+                taken.append(_cuda.DeviceMemory(0, None, size))
+            except MemoryError:
+                break
+    del taken[-2:]
+    assert_same_results(cosine_topk(q, x, 100, device="cuda"), cosine_topk(q, x, 100))
+
+
+def test_a_device_that_is_not_the_current_one(torch: Any) -> None:
+    if _cuda.device_count() < 2:
+        pytest.skip("this machine has one GPU")
+    q, x = (torch.from_numpy(rows(seed, n, 40, odd=False)) for seed, n in ((29, 5), (30, 900)))
+    top = cosine_topk(q.cuda(1), x.cuda(1), 20)
+    assert top.scores.device == q.cuda(1).device
+    assert_same_results(host(top), host(cosine_topk(q, x, 20)))
+
+
 @pytest.mark.parametrize("dim", [24, 200, 400])
 @pytest.mark.parametrize("count", [1, 4, 16, 17, 300])
 def test_codes(count: int, dim: int) -> None:

@@ -68,7 +68,7 @@ def _load(device: int, capability: int) -> None:
 
 def _compiled(compiler: ctypes.CDLL, capability: int) -> bytes:
     """Compile the sources, or take what an earlier process compiled from the same ones."""
-    key = hashlib.sha256(f"{nvrtc.version(compiler)} {capability}".encode())
+    key = hashlib.sha256(f"{nvrtc.version(compiler)} {nvrtc.OPTIONS} {capability}".encode())
     for source in sorted(KERNELS.glob("*.*")):
         if source.suffix != ".fatbin":
             key.update(source.read_bytes())

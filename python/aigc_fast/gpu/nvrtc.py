@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _NAMES = ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so")
-_OPTIONS = ("-std=c++17", "-fmad=false", "-default-device")  # the canonical score fuses where it says so
+OPTIONS = ("-std=c++17", "-fmad=false", "-default-device")  # the canonical score fuses where it says so
 
 
 def find(newest: int) -> ctypes.CDLL | None:
@@ -20,10 +20,11 @@ def find(newest: int) -> ctypes.CDLL | None:
 def _installed() -> Iterator[ctypes.CDLL]:
     """Open those of wheels (nvidia-cuda-nvrtc, which CuPy and torch bring), then the system's."""
     for folder in [folder for root in sys.path for folder in sorted(Path(root, "nvidia").glob("*/lib"), reverse=True)]:
-        for part in folder.glob("libnvrtc-builtins.so.*"):  # NVRTC opens it by name: it must be there by then
-            ctypes.CDLL(str(part))
         for library in folder.glob("libnvrtc.so.*"):
-            yield ctypes.CDLL(str(library))
+            with contextlib.suppress(OSError):
+                for part in folder.glob("libnvrtc-builtins.so.*"):  # NVRTC opens it by name: it must be there by then
+                    ctypes.CDLL(str(part))
+                yield ctypes.CDLL(str(library))
     for name in _NAMES:
         with contextlib.suppress(OSError):
             yield ctypes.CDLL(name)
@@ -45,7 +46,7 @@ def compile_kernels(nvrtc: ctypes.CDLL, source: Path, capability: int) -> bytes:
         The compiler refuses; the message has its words.
     """
     program = ctypes.c_void_p()
-    options = [*_OPTIONS, f"-arch=sm_{capability}", f"-I{source.parent}"]
+    options = [*OPTIONS, f"-arch=sm_{capability}", f"-I{source.parent}"]
     packed = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     text = source.read_bytes()
     _check(nvrtc, nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, source.name.encode(), 0, None, None))
