@@ -62,11 +62,11 @@ Devices& devices() {
     return instance;
 }
 
-// Drivers have many words for it.
+// Drivers have many words for an image that does not fit; these say something else.
 bool says_no_image(Status status) {
-    return status == kInvalidImage || status == kNoBinaryForGpu || status == kInvalidPtx ||
-           status == kJitCompilerNotFound || status == kUnsupportedPtxVersion || status == kJitCompilationDisabled ||
-           status == kInvalidSource;
+    const bool broken_context = status >= kIllegalAddress && status <= kLaunchFailed;
+    const bool captured_stream = status >= kCaptureUnsupported && status <= kCapturedEvent;
+    return status != kSuccess && status != kOutOfMemory && !broken_context && !captured_stream;
 }
 
 // A pool of our own keeps memory from call to call without a say in those of others.

@@ -33,14 +33,11 @@ enum : Status {
     kOutOfMemory = 2,
     kNotInitialized = 3,
     kNoDevice = 100,
-    kInvalidImage = 200,
     kInvalidContext = 201,
-    kNoBinaryForGpu = 209,
-    kInvalidPtx = 218,
-    kJitCompilerNotFound = 221,
-    kUnsupportedPtxVersion = 222,
-    kJitCompilationDisabled = 223,
-    kInvalidSource = 300,
+    kIllegalAddress = 700,  // the first of what kernels do to their context
+    kLaunchFailed = 719,    // and the last
+    kCaptureUnsupported = 900,
+    kCapturedEvent = 907,
 };
 constexpr int kMajorAttribute = 75;  // of a device: its compute capability
 constexpr int kMinorAttribute = 76;

@@ -56,12 +56,10 @@ static_assert(kSharedBytesAttribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE
 static_assert(kEventWithoutTiming == CU_EVENT_DISABLE_TIMING);
 static_assert(kSuccess == CUDA_SUCCESS && kOutOfMemory == CUDA_ERROR_OUT_OF_MEMORY);
 static_assert(kNotInitialized == CUDA_ERROR_NOT_INITIALIZED && kNoDevice == CUDA_ERROR_NO_DEVICE);
-static_assert(kInvalidImage == CUDA_ERROR_INVALID_IMAGE && kInvalidContext == CUDA_ERROR_INVALID_CONTEXT);
-static_assert(kNoBinaryForGpu == CUDA_ERROR_NO_BINARY_FOR_GPU && kInvalidPtx == CUDA_ERROR_INVALID_PTX);
-static_assert(kJitCompilerNotFound == CUDA_ERROR_JIT_COMPILER_NOT_FOUND);
-static_assert(kUnsupportedPtxVersion == CUDA_ERROR_UNSUPPORTED_PTX_VERSION);
-static_assert(kJitCompilationDisabled == CUDA_ERROR_JIT_COMPILATION_DISABLED);
-static_assert(kInvalidSource == CUDA_ERROR_INVALID_SOURCE);
+static_assert(kInvalidContext == CUDA_ERROR_INVALID_CONTEXT);
+static_assert(kIllegalAddress == CUDA_ERROR_ILLEGAL_ADDRESS && kLaunchFailed == CUDA_ERROR_LAUNCH_FAILED);
+static_assert(kCaptureUnsupported == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+static_assert(kCapturedEvent == CUDA_ERROR_CAPTURED_EVENT);
 // gpu/memory.py has the handles of these streams.
 static_assert(std::string_view(AIGC_FAST_EXPANDED(CU_STREAM_LEGACY)) == "((CUstream)0x1)");
 static_assert(std::string_view(AIGC_FAST_EXPANDED(CU_STREAM_PER_THREAD)) == "((CUstream)0x2)");

@@ -124,6 +124,8 @@ def test_a_compiler_that_is_newer_than_the_driver(shipped_image: Path, monkeypat
         ("cuInit", 803, CudaUnavailable, "the CUDA driver does not start: CUDA_ERROR_803"),
         ("cuModuleLoadData", 2, MemoryError, "cuModuleLoadData: CUDA_ERROR_OUT_OF_MEMORY"),
         ("cuModuleLoadData", 719, RuntimeError, "^cuModuleLoadData: CUDA_ERROR_719"),
+        ("cuModuleLoadData", 900, RuntimeError, "^cuModuleLoadData: CUDA_ERROR_900"),
+        ("cuModuleLoadData", 222, CudaUnavailable, r"takes none of those shipped \(cuModuleLoadData: CUDA_ERROR_222"),
         ("cuModuleGetFunction", 500, RuntimeError, "^cuModuleGetFunction: CUDA_ERROR_500"),
         ("cuFuncSetAttribute", 1, RuntimeError, "^cuFuncSetAttribute: CUDA_ERROR_1"),
         ("cuLaunchKernel", 701, RuntimeError, "CUDA_ERROR_701"),
@@ -131,9 +133,15 @@ def test_a_compiler_that_is_newer_than_the_driver(shipped_image: Path, monkeypat
     ],
 )
 def test_what_the_driver_answers(
-    symbol: str, status: int, error: type[Exception], message: str, shipped_image: Path
+    symbol: str,
+    status: int,
+    error: type[Exception],
+    message: str,
+    shipped_image: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An error of each call is its own, and does not stay: a GPU that cannot be used is "auto"'s reason for the CPU."""
+    monkeypatch.setattr(nvrtc, "find", lambda newest: None)
     with FakeDriver(ptx()) as fake:
         _cuda.override_plan(coded=True, panel=128)
         try:
