@@ -43,27 +43,41 @@ inline void accumulator_starts(const CodedBlocks& block, std::size_t index, cons
     }
 }
 
-// The hits of a tile whose sums came to these values.
-template <std::size_t Blocks>
-[[gnu::noinline]] void append_hits(const Sum (*sums)[Blocks][kCodeRows], std::size_t tile_queries,
-                                   const CodedBlocks& block, std::size_t first_block, const CodedQueries& queries,
-                                   std::size_t first_query, const Sum (*starts)[kCodeLanes], Hit* hits,
-                                   std::size_t* hit_count) {
-    std::size_t count = *hit_count;
-    for (std::size_t query = first_query; query < first_query + tile_queries && query < queries.count; ++query)
-        for (std::size_t b = 0; b < Blocks; ++b) {
-            const Sum* values = sums[query - first_query][b];
-            unsigned rows = not_negative(values);
-            if (rows == 0) continue;
-            const Sum zero = starts[b][query] + kCodeOffset * static_cast<Sum>(queries.code_sums[query]);  // c.d is 0
-            const float scale = block.scale[first_block + b] * queries.scale[query];
-            for (; rows != 0; rows &= rows - 1) {
-                const auto row = static_cast<std::uint32_t>(__builtin_ctz(rows));
-                hits[count++] = {static_cast<std::uint32_t>((first_block + b) * kCodeRows) + row,
-                                 static_cast<std::uint32_t>(query), static_cast<float>(values[row] - zero) * scale};
-            }
-        }
-    *hit_count = count;
+// The hits of a tile whose sums came to these values. Which cells (a query and a block) have any is written down first,
+// without a branch: heads let so much through that there are several in a tile, and none of them where it was expected.
+template <std::size_t Queries, std::size_t Blocks>
+[[gnu::noinline]] void append_hits(const Sum (*sums)[Blocks][kCodeRows], const CodedBlocks& block,
+                                   std::size_t first_block, const CodedQueries& queries, std::size_t first_query,
+                                   const Sum (*starts)[kCodeLanes], Hit* hits, std::size_t* hit_count) {
+    struct Cell {
+        std::uint32_t rows;
+        std::uint32_t at;
+    };
+    Cell cells[Queries * Blocks];
+    std::size_t filled = 0;
+    const std::size_t left = queries.count - first_query;
+    const std::size_t tile_cells = (left < Queries ? left : Queries) * Blocks;
+    for (std::size_t at = 0; at < tile_cells; ++at) {
+        const std::uint32_t rows = not_negative(sums[at / Blocks][at % Blocks]);
+        cells[filled] = {rows, static_cast<std::uint32_t>(at)};
+        filled += rows != 0 ? 1 : 0;
+    }
+    Hit* out = hits + *hit_count;
+    for (std::size_t i = 0; i < filled; ++i) {
+        const std::size_t b = cells[i].at % Blocks;
+        const std::size_t query = first_query + cells[i].at / Blocks;
+        const Sum* values = sums[cells[i].at / Blocks][b];
+        const Sum zero = starts[b][query] + kCodeOffset * static_cast<Sum>(queries.code_sums[query]);  // c.d is 0
+        const float scale = block.scale[first_block + b] * queries.scale[query];
+        std::uint32_t rows = cells[i].rows;
+        do {
+            const auto row = static_cast<std::uint32_t>(__builtin_ctz(rows));
+            *out++ = {static_cast<std::uint32_t>((first_block + b) * kCodeRows) + row,
+                      static_cast<std::uint32_t>(query), static_cast<float>(values[row] - zero) * scale};
+            rows &= rows - 1;
+        } while (rows != 0);
+    }
+    *hit_count = static_cast<std::size_t>(out - hits);
 }
 
 // Queries [first_query, first_query + Queries) of a panel of Width against Blocks blocks.
@@ -104,7 +118,8 @@ inline void scan_tile(const CodedBlocks& block, const CodedQueries& queries, std
     for (std::size_t q = 0; q < Queries; ++q)
 #pragma GCC unroll 4
         for (std::size_t b = 0; b < Blocks; ++b) sums[q][b].store(values[q][b]);
-    append_hits<Blocks>(values, Queries, block, first_block, queries, first_query, starts, hits, hit_count);
+    if (first_query < queries.count)
+        append_hits<Queries, Blocks>(values, block, first_block, queries, first_query, starts, hits, hit_count);
 }
 
 template <std::size_t Width, std::size_t Blocks>

@@ -4,6 +4,7 @@
 
 #include "base/simd_avx2.hpp"
 #include "scan/int8.hpp"
+#include "scan/pair_products.hpp"
 
 namespace {
 
@@ -78,6 +79,8 @@ template <std::size_t Width>
 constexpr std::size_t kTileQueries = Width == 1 ? 1 : 2;
 template <std::size_t Width>
 constexpr std::size_t kTileBlocks = 1;
+
+using PairProducts = PlainPairProducts;
 
 }  // namespace
 

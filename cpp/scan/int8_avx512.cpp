@@ -4,6 +4,7 @@
 
 #include "base/simd_avx512.hpp"
 #include "scan/int8.hpp"
+#include "scan/pair_products.hpp"
 
 namespace {
 
@@ -64,6 +65,8 @@ template <std::size_t Width>
 constexpr std::size_t kTileQueries = Width;
 template <std::size_t Width>
 constexpr std::size_t kTileBlocks = Width == 12 ? 1 : 2;
+
+using PairProducts = PlainPairProducts;
 
 }  // namespace
 

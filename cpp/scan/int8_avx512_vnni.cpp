@@ -4,6 +4,7 @@
 
 #include "base/simd_avx512.hpp"
 #include "scan/int8.hpp"
+#include "scan/pair_products.hpp"
 
 namespace {
 
@@ -50,6 +51,29 @@ template <std::size_t Width>
 constexpr std::size_t kTileQueries = Width;
 template <std::size_t Width>
 constexpr std::size_t kTileBlocks = Width == 12 ? 2 : 4;
+
+// Four at a time: each sum alone would wait for itself.
+struct PairProducts {
+    static constexpr std::size_t pairs = 4;
+
+    static void multiply(const std::uint8_t* const* rows, const std::int8_t* const* queries, std::size_t count,
+                         std::int32_t* products) {
+        Sums first = Sums::start(0), second = first, third = first, fourth = first;
+        const auto add = [&](Sums& sums, std::size_t pair, std::size_t at) {
+            sums.add(Codes::load(rows[pair] + at), {_mm512_loadu_si512(queries[pair] + at)});
+        };
+        for (std::size_t j = 0; j < count; j += aigc_fast::kRowAlignment) {
+            add(first, 0, j);
+            add(second, 1, j);
+            add(third, 2, j);
+            add(fourth, 3, j);
+        }
+        products[0] = _mm512_reduce_add_epi32(first.rows_i32x16);
+        products[1] = _mm512_reduce_add_epi32(second.rows_i32x16);
+        products[2] = _mm512_reduce_add_epi32(third.rows_i32x16);
+        products[3] = _mm512_reduce_add_epi32(fourth.rows_i32x16);
+    }
+};
 
 }  // namespace
 

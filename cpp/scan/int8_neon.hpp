@@ -7,6 +7,7 @@
 
 #include "base/simd_neon.hpp"
 #include "scan/int8.hpp"
+#include "scan/pair_products.hpp"
 
 namespace {
 
@@ -60,6 +61,8 @@ template <std::size_t Width>
 constexpr std::size_t kTileQueries = Width == 12 ? 6 : Width;
 template <std::size_t Width>
 constexpr std::size_t kTileBlocks = Width == 1 ? 2 : 1;
+
+using PairProducts = PlainPairProducts;
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 
 #include "base/simd_scalar.hpp"
 #include "scan/int8.hpp"
+#include "scan/pair_products.hpp"
 
 namespace {
 
@@ -59,6 +60,8 @@ template <std::size_t Width>
 constexpr std::size_t kTileQueries = 1;
 template <std::size_t Width>
 constexpr std::size_t kTileBlocks = 1;
+
+using PairProducts = PlainPairProducts;
 
 }  // namespace
 
