@@ -20,7 +20,7 @@ inline void project_tile(const float* rows, std::size_t stride, std::size_t dim,
     for (std::size_t chunk = 0; chunk < dim; chunk += kProjectChunk) {
         const std::size_t end = dim - chunk < kProjectChunk ? dim : chunk + kProjectChunk;
         F32 sums[Rows][Vectors];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (std::size_t r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
             for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = F32::zero();
@@ -28,7 +28,7 @@ inline void project_tile(const float* rows, std::size_t stride, std::size_t dim,
             F32 direction[Vectors];
 #pragma GCC unroll 4
             for (std::size_t v = 0; v < Vectors; ++v) direction[v] = F32::load(basis + j * columns + v * F32::width);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (std::size_t r = 0; r < Rows; ++r) {
                 const F32 x = F32::broadcast(rows[r * stride + j]);
 #pragma GCC unroll 4
@@ -45,7 +45,7 @@ inline void project_tile(const float* rows, std::size_t stride, std::size_t dim,
 
 void project(const float* rows, std::size_t count, std::size_t stride, std::size_t dim, const float* basis,
              std::size_t columns, float* out) {
-    constexpr std::size_t kRows = 4;
+    constexpr std::size_t kRows = F32::width == 16 ? 8 : 4;  // as many sums as registers hold
     constexpr std::size_t kVectors = 2;
     static_assert(aigc_fast::kCodeRows % kRows == 0 && aigc_fast::kBasisColumns % (kVectors * F32::width) == 0);
     for (std::size_t row = 0; row < count; row += kRows)
