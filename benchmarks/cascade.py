@@ -2,8 +2,9 @@
 
     python -m benchmarks.cascade --output docs/figures/cascade.json
 
-Both search the same codes in turn, in one process; ids and scores must have the same bits. Data without a subspace of
-few dimensions are there too: they get no heads, so what may differ is the time that it takes to find that out.
+Both search the same codes in turn, in one process; ids and scores must have the same bits. The exact peers of
+benchmarks.peers take turns with them; the fastest is kept. Data without a subspace of few dimensions are there too:
+they get no heads, so what may differ is the time that it takes to find that out.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import aigc_fast
 from aigc_fast import _core
 from aigc_fast.data import load_ml100k
 from benchmarks import datasets, embeddings, machine, report, timing
 from benchmarks.results import Record, Results
+from benchmarks.rivals import RIVALS
 
 BATCHES, KS = (1, 16, 256), (10, 100)
+PEERS = {name: rival for name, rival in RIVALS.items() if rival.kind == "exact" and not rival.never_fastest}
 
 
 def spectrum_exponent() -> float:
@@ -78,11 +82,12 @@ def median_ratio(a: list[float], b: list[float]) -> float:
 
 
 def searches(name: str, data: datasets.Data, options: argparse.Namespace) -> list[Record]:
-    """Time the planner's choice in turn with a plain scan of the same index, for every batch and k."""
+    """Time the planner's choice in turn with a plain scan of the same index and with peers, for every batch and k."""
     index = aigc_fast.CosineIndex(data.items.raw, num_threads=options.threads)
+    peers = {peer: rival.build(data.items, options.threads) for peer, rival in PEERS.items()}
     records = []
     for batch in BATCHES:
-        queries = data.queries.raw[:batch]
+        queries, rows = data.queries.raw[:batch], data.queries.first(batch)
         for k in KS:
             found: dict[str, aigc_fast.TopK] = {}
 
@@ -91,6 +96,7 @@ def searches(name: str, data: datasets.Data, options: argparse.Namespace) -> lis
                 found[str(way)] = index.topk(queries, k, num_threads=options.threads)
 
             calls: dict[str, Callable[[], Any]] = {str(way): lambda way=way: call(way) for way in (None, "int8")}
+            calls |= {peer: lambda search=search, rows=rows, k=k: search(rows, k) for peer, search in peers.items()}
             try:
                 times = timing.interleaved(calls, options.rounds, options.budget)
             finally:
@@ -101,11 +107,13 @@ def searches(name: str, data: datasets.Data, options: argparse.Namespace) -> lis
             did, survivors = explained.reports[0], explained.survivors[0]
             shape = {"data": name, "items": len(data.items.raw), "dims": data.items.raw.shape[1]}
             taken = timing.medians(times)
+            peer = min(peers, key=lambda name: taken[name])
             records.append(
                 {"what": "search", **shape, "queries": batch, "k": k, "way": did.way, "survivors": survivors}
                 | {"passed": did.head_hits / did.head_pairs if did.head_pairs else None}
                 | {"seconds": taken["None"], "plain_seconds": taken["int8"]}
                 | {"ratio": median_ratio(times["int8"], times["None"])}
+                | {"peer": peer, "peer_seconds": taken[peer], "peer_ratio": taken[peer] / taken["None"]}
             )
     return records
 
@@ -148,16 +156,18 @@ def main() -> None:
     if not options.check:
         machine.refuse_slowed_peers()
     results = Results(machine.describe("cascade", options.threads), options.output, options.resume)
-    for name, load in SMALL.items() if options.check else ((name, DATA[name]) for name in options.data):
-        if results.find({"what": "build", "data": name}) is not None:
-            continue
-        try:
-            data = load(max(BATCHES))
-        except (datasets.MissingDataError, embeddings.MissingEmbeddingsError) as error:
-            print(f"left out: {error}")
-            continue
-        results.add(build(name, data, options), *searches(name, data, options))
-        gc.collect()
+    with threadpool_limits(options.threads):
+        for name, load in SMALL.items() if options.check else ((name, DATA[name]) for name in options.data):
+            if results.find({"what": "build", "data": name}) is not None:
+                continue
+            try:
+                data = load(max(BATCHES))
+            except (datasets.MissingDataError, embeddings.MissingEmbeddingsError) as error:
+                print(f"left out: {error}")
+                continue
+            results.add(build(name, data, options), *searches(name, data, options))
+            del data
+            gc.collect()
     print(report.cascade(results.about, results.records))
 
 

@@ -99,7 +99,8 @@ def cascade(about: Record, records: list[Record]) -> str:
     searches = [
         [r["data"], str(r["queries"]), str(r["k"]), r["way"],
          "–" if r["passed"] is None else f"{100 * r['passed']:.2f} %",
-         f"{r['seconds'] * 1e3:.3g}", f"{r['plain_seconds'] * 1e3:.3g}", f"{r['ratio']:.2f}×"]
+         f"{r['seconds'] * 1e3:.3g}", f"{r['plain_seconds'] * 1e3:.3g}", f"{r['ratio']:.2f}×",
+         f"{r['peer_seconds'] * 1e3:.3g} ({r['peer']})", f"{r['peer_ratio']:.1f}×"]
         for r in records if r["what"] == "search"
     ]  # fmt: skip
     return "\n\n".join(
@@ -107,7 +108,10 @@ def cascade(about: Record, records: list[Record]) -> str:
             table(
                 ["data", "items × dims", "columns", "build, ms", "codes alone, ms", "ratio", "memory : rows"], builds
             ),
-            table(["data", "batch", "k", "way", "passed", "ms", "plain scan, ms", "speed-up"], searches),
+            table(
+                ["data", "batch", "k", "way", "passed", "ms", "plain scan, ms", "speed-up", "fastest peer, ms", "ours"],
+                searches,
+            ),
         ]
     )
 

@@ -109,7 +109,7 @@ def principal_directions(units: npt.NDArray[np.float32], count: int, rng: np.ran
     dim = units.shape[1]
     moments = units.T @ units
     subspace: Floats = rng.standard_normal((dim, min(count + 8, dim)), dtype=np.float32)
-    for _ in range(4):
+    for _ in range(3):
         subspace = _orthonormal(moments @ subspace)
     _, turn = np.linalg.eigh(subspace.T.astype(np.float64) @ (moments @ subspace))
     directions = subspace @ turn[:, : -count - 1 : -1]
