@@ -9,14 +9,16 @@
 namespace aigc_fast {
 namespace {
 
+constexpr int kMostThreads = 4096;  // a call has scratch memory for each
+
 int initial_num_threads() {
     const char* text = std::getenv("AIGC_FAST_NUM_THREADS");
     if (text == nullptr || *text == '\0') return usable_cpus();
     char* end = nullptr;
     const long value = std::strtol(text, &end, 10);
-    if (*end != '\0' || value < 1 || value > 4096)
+    if (*end != '\0' || value < 1 || value > kMostThreads)
         throw std::invalid_argument(std::string("AIGC_FAST_NUM_THREADS='") + text +
-                                    "' is not a number of threads from 1 to 4096");
+                                    "' is not a number of threads from 1 to " + std::to_string(kMostThreads));
     return static_cast<int>(value);
 }
 
@@ -32,6 +34,9 @@ int default_num_threads() {
 
 void set_default_num_threads(int count) {
     if (count < 1) throw std::invalid_argument("num_threads must be at least 1, got " + std::to_string(count));
+    if (count > kMostThreads)
+        throw std::invalid_argument("num_threads must be at most " + std::to_string(kMostThreads) + ", got " +
+                                    std::to_string(count));
     threads.store(count);
 }
 

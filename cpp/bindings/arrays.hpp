@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -32,9 +33,10 @@ const typename Array::value_type* data_or_null(const std::optional<Array>& array
 // The vector's memory as an array, without a copy.
 template <class T>
 py::array_t<T, py::array::c_style> adopt(std::vector<T>&& values) {
-    auto* owner = new std::vector<T>(std::move(values));
-    const py::capsule free(owner, [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
-    return py::array_t<T, py::array::c_style>(static_cast<py::ssize_t>(owner->size()), owner->data(), free);
+    auto owner = std::make_unique<std::vector<T>>(std::move(values));
+    const py::capsule free(owner.get(), [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
+    const std::vector<T>& kept = *owner.release();  // the capsule's from here on
+    return py::array_t<T, py::array::c_style>(static_cast<py::ssize_t>(kept.size()), kept.data(), free);
 }
 
 }  // namespace aigc_fast::bindings

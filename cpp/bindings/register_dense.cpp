@@ -5,6 +5,7 @@
 #include <string>
 
 #include "bindings/arrays.hpp"
+#include "bindings/interpreter_lock.hpp"
 
 namespace aigc_fast::bindings {
 namespace {
@@ -15,7 +16,7 @@ void bind_similarity(const py::array& a, const py::array& b, const std::string& 
     const Matrix b_matrix = as_matrix(b, "b");
     const Metric by = as_metric(metric);
     void* scores = out.mutable_data();
-    const py::gil_scoped_release release;
+    const LockReleased unlocked;
     similarity(a_matrix, b_matrix, by, num_threads, scores);
 }
 
@@ -23,7 +24,7 @@ void bind_normalize(const py::array& x, int num_threads, py::array& out, std::op
     const Matrix matrix = as_matrix(x, "x");
     void* rows = out.mutable_data();
     void* norms_data = norms ? norms->mutable_data() : nullptr;
-    const py::gil_scoped_release release;
+    const LockReleased unlocked;
     normalize(matrix, num_threads, rows, norms_data);
 }
 

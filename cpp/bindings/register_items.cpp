@@ -8,6 +8,7 @@
 
 #include "base/aligned.hpp"
 #include "base/rows.hpp"
+#include "bindings/interpreter_lock.hpp"
 #include "bindings/item_set.hpp"
 #include "search/cascade_scanner.hpp"
 
@@ -112,12 +113,13 @@ CodeArrays CodeArrays::encode(const py::array& rows, const std::optional<Int64Ar
     float* reach_data = reach.mutable_data();
     auto* kinds_data = reinterpret_cast<RowKind*>(kinds.mutable_data());
     const auto checkpoint = [&](std::size_t rows_done) {
-        const py::gil_scoped_acquire acquire;
-        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-        if (progress) (*progress)(rows_done);
+        check_signals();
+        if (!progress) return;
+        const LockTaken lock;
+        (*progress)(rows_done);
     };
     {
-        const py::gil_scoped_release release;
+        const LockReleased unlocked;
         const RowReader reader(matrix);
         space = choose_code_space(reader, by, space, mean_data);
         encode_items(reader, ids_data, by, space, num_threads, codes_data, scale_data, residual_data, reach_data,
@@ -142,7 +144,7 @@ std::shared_ptr<CodeArrays> CodeArrays::with_head(std::shared_ptr<CodeArrays> he
     } else {
         result->row_codes_ = aligned_bytes(static_cast<py::ssize_t>(bytes));
         std::uint8_t* out = result->row_codes_.mutable_data();
-        const py::gil_scoped_release release;
+        const LockReleased unlocked;
         lay_out_rows(view_, num_threads, out);
     }
     result->head_ = std::move(head);
@@ -159,7 +161,7 @@ double CodeArrays::surviving_share(const py::array& queries, const py::array& ro
         throw std::invalid_argument("queries and rows must be of the shape that was coded");
     check_size(cutoffs, query_matrix.rows, "cutoffs");
     const double* scores = cutoffs.data();
-    const py::gil_scoped_release release;
+    const LockReleased unlocked;
     return aigc_fast::surviving_share(query_matrix, matrix, view_, scores);
 }
 
@@ -209,7 +211,7 @@ Array<float> unit_rows(const py::array& rows, const std::string& metric) {
     const Metric by = as_metric(metric);
     Array<float> out({static_cast<py::ssize_t>(matrix.rows), static_cast<py::ssize_t>(matrix.cols)});
     float* out_data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const LockReleased unlocked;
     copy_coded_rows(RowReader(matrix), by, out_data);
     return out;
 }

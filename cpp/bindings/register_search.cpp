@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "bindings/arrays.hpp"
+#include "bindings/interpreter_lock.hpp"
 #include "bindings/item_set.hpp"
 
 namespace aigc_fast::bindings {
@@ -15,19 +16,13 @@ namespace {
 using IdListArrays = std::pair<Int64Array, Int64Array>;  // indptr, ids
 using PageArrays = std::pair<Float64Array, Int64Array>;  // scores, ids
 
-// Ctrl-C between groups of queries, while the interpreter's lock is released.
-void check_signals() {
-    const py::gil_scoped_acquire acquire;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-}
-
 SearchOptions as_options(const std::string& metric, const std::optional<IdListArrays>& exclude,
                          const std::optional<IdListArrays>& allow, const std::optional<Int64Array>& allow_ids,
                          const std::optional<PageArrays>& after, int num_threads) {
     SearchOptions options;
     options.metric = as_metric(metric);
     options.num_threads = num_threads;
-    options.checkpoint = check_signals;
+    options.checkpoint = check_signals;  // Ctrl-C between groups of queries
     if (exclude) options.filter.exclude = {exclude->first.data(), exclude->second.data()};
     if (allow) options.filter.allow = {allow->first.data(), allow->second.data()};
     if (allow_ids) {
@@ -55,7 +50,7 @@ void bind_topk(const py::array& queries, const ItemSet& items, std::size_t k,
     void* scores_data = scores.mutable_data();
     std::int64_t* ids_data = ids.mutable_data();
     std::int64_t* counts_data = counts.mutable_data();
-    const py::gil_scoped_release release;
+    const LockReleased unlocked;
     topk(query_matrix, items.matrix(), k, bounds, options, scores_data, ids_data, counts_data);
 }
 
@@ -69,7 +64,7 @@ py::typing::Tuple<Int64Array, Int64Array, Float64Array> bind_threshold(
     const double* bounds = thresholds.data();
     ThresholdHits hits;
     {
-        const py::gil_scoped_release release;
+        const LockReleased unlocked;
         hits = threshold(query_matrix, items.matrix(), bounds, options);
     }
     return py::make_tuple(adopt(std::move(hits.indptr)), adopt(std::move(hits.ids)), adopt(std::move(hits.scores)));

@@ -9,6 +9,7 @@
 
 #include "aigc_fast/sparse.hpp"
 #include "bindings/arrays.hpp"
+#include "bindings/interpreter_lock.hpp"
 
 namespace aigc_fast::bindings {
 namespace {
@@ -54,13 +55,10 @@ py::typing::Tuple<Int64Array, Int64Array, Float64Array> bind_sparse_topk(
     options.min_overlap = min_overlap;
     options.exclude_self = exclude_self;
     options.num_threads = num_threads;
-    options.checkpoint = [] {
-        const py::gil_scoped_acquire acquire;
-        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    };
+    options.checkpoint = check_signals;
     ThresholdHits hits;
     {
-        const py::gil_scoped_release release;
+        const LockReleased unlocked;
         hits = sparse_topk(queries.view(), items.view(), options);
     }
     return py::make_tuple(adopt(std::move(hits.indptr)), adopt(std::move(hits.ids)), adopt(std::move(hits.scores)));

@@ -185,6 +185,28 @@ except KeyboardInterrupt:
     assert time.monotonic() - sent < 30
 
 
+@pytest.mark.parametrize(
+    "call",
+    ["index.topk(x[:2000], 10)", "CosineIndex(x)", "cosine_similarity(x[:2000])", "sparse_cosine_topk(rows, k=5)"],
+)
+def test_exit_while_a_daemon_thread_computes(call: str) -> None:
+    """The thread wants the interpreter's lock back when there is no interpreter left; the process ends all the same."""
+    code = f"""
+import threading, time, numpy as np
+from scipy.sparse import random
+from aigc_fast import CosineIndex, cosine_similarity, sparse_cosine_topk
+x = np.random.default_rng(0).normal(size=(20_000, 32)).astype(np.float32)
+rows = random(5000, 500, density=0.05, format="csr", random_state=0)
+index = CosineIndex(x)
+def work():
+    while True: {call}
+threading.Thread(target=work, daemon=True).start()
+time.sleep(0.3)
+print("end")
+"""
+    assert run_python(code, timeout=60) == "end"
+
+
 def thread_count(code: str, **variables: str) -> int:
     program = f"""
 import os, numpy as np
@@ -243,8 +265,9 @@ def test_wrong_num_threads(num_threads: Any, error: type[Exception], message: st
 
 def test_wrong_default_num_threads() -> None:
     before = get_num_threads()
-    with pytest.raises(ValueError, match="num_threads must be at least 1, got 0"):
-        set_num_threads(0)
+    for wrong, message in ((0, "at least 1, got 0"), (10_000, "at most 4096, got 10000")):
+        with pytest.raises(ValueError, match=f"num_threads must be {message}"):
+            set_num_threads(wrong)
     assert get_num_threads() == before
 
 
