@@ -1,7 +1,8 @@
 """Arrays and facts in one safetensors file: checksummed, versioned, written so that a crash leaves the old one.
 
-The metadata holds ``format`` (what the file is of), ``format_version``, ``checksum`` (CRC-32 over all arrays) and the
-facts. Nothing in such a file is code, and every size in it is checked before it is used.
+The metadata holds ``format`` (what the file is of), ``format_version``, the facts, ``checksum`` (CRC-32 over all
+arrays) and ``header_checksum`` (over the rest of the metadata, and the arrays' names, dtypes and shapes). Nothing in
+such a file is code, and every size in it is checked before it is used.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def save(
     target = Path(path)
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {"format": form.name, "format_version": form.version, **facts, "checksum": _checksum(arrays)}
+    metadata["header_checksum"] = _header_checksum(metadata, arrays)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(handle)
     try:
@@ -68,7 +70,12 @@ def load(
     arrays, facts
         Names that must be there.
     mmap
-        The arrays are views of the mapped file, and the checksum is not computed.
+        The arrays are views of the mapped file, and only the header's checksum is computed.
+
+    Raises
+    ------
+    ValueError
+        The file is truncated, damaged, or of another form or version.
     """
     data = np.memmap(path, np.uint8, mode="r") if Path(path).stat().st_size else np.empty(0, np.uint8)
     found, metadata = _parse(data, path)
@@ -79,9 +86,11 @@ def load(
             f"{path} has format version {metadata.get('format_version')}; "
             f"this version of aigc_fast reads {form.version}"
         )
-    missing = arrays - found.keys() | (facts | {"checksum"}) - metadata.keys()
+    missing = arrays - found.keys() | (facts | {"checksum", "header_checksum"}) - metadata.keys()
     if missing:
         raise ValueError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}")
+    if _header_checksum(metadata, found) != metadata["header_checksum"]:
+        raise ValueError(f"{path} is damaged: the checksum of its header does not match")
     if not mmap:
         found = {name: array.copy() for name, array in found.items()}
         if _checksum(found) != metadata["checksum"]:
@@ -99,7 +108,7 @@ def _parse(data: npt.NDArray[np.uint8], path: Any) -> tuple[dict[str, npt.NDArra
         raise damaged
     try:
         header = json.loads(data[8 : 8 + header_size].tobytes())
-        metadata = header.pop("__metadata__", {})
+        metadata = dict(header.pop("__metadata__", {}))
         body, end, arrays = data[8 + header_size :], 0, {}
         for name, entry in header.items():
             dtype, shape, (start, stop) = np.dtype(_DTYPES[entry["dtype"]]), entry["shape"], entry["data_offsets"]
@@ -107,11 +116,17 @@ def _parse(data: npt.NDArray[np.uint8], path: Any) -> tuple[dict[str, npt.NDArra
                 raise damaged
             arrays[name] = body[start:stop].view(dtype).reshape(shape)
             end = max(end, stop)
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise damaged from None
     if end != body.size:
         raise damaged
     return arrays, metadata
+
+
+def _header_checksum(metadata: dict[str, str], arrays: dict[str, npt.NDArray[Any]]) -> str:
+    kinds = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+    facts = {name: fact for name, fact in metadata.items() if name != "header_checksum"}
+    return f"crc32:{zlib.crc32(json.dumps([facts, kinds], sort_keys=True).encode()):08x}"
 
 
 def _checksum(arrays: dict[str, npt.NDArray[Any]]) -> str:

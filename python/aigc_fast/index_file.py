@@ -37,7 +37,7 @@ def save(path: str | os.PathLike[str], arrays: Arrays, facts: Facts) -> None:
 
 
 def load(path: str | os.PathLike[str], *, mmap: bool) -> tuple[Arrays, Facts]:
-    """Read (arrays, facts); with ``mmap`` the arrays are views of the mapped file and the checksum is not computed."""
+    """Read (arrays, facts); with ``mmap`` the arrays are views of the mapped file, not checksummed."""
     return array_file.load(path, _FORMAT, arrays={"rows"}, facts={"metric", "next_id"}, mmap=mmap)
 
 

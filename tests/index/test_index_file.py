@@ -76,6 +76,36 @@ def test_a_flipped_bit_is_refused(tmp_path, rows):
         CosineIndex.load(path)
 
 
+@pytest.mark.parametrize("mmap", [False, True])
+def test_any_flipped_bit_of_the_header_is_refused(tmp_path, rows, mmap):
+    path = tmp_path / "items.index"
+    CosineIndex(rows[:300], np.arange(300) * 3).save(path)
+    whole = path.read_bytes()
+    for at in range(8 + int.from_bytes(whole[:8], "little")):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match=r"items\.index (is|has)"):
+            CosineIndex.load(path, mmap=mmap)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[" * 200_000,
+        b'{"__metadata__": null}',
+        b'{"rows": {"dtype": "F32", "shape": [-1, -1], "data_offsets": [0, 4]}}',
+        b'{"rows": {"dtype": "F32", "shape": [1180591620717411303424, 0], "data_offsets": [0, 0]}}',
+        b'{"rows": {"dtype": "F32", "shape": [1], "data_offsets": [0, 2, 4]}}',
+        b'{"rows": {"dtype": "F32", "shape": [%s], "data_offsets": [0, 4]}}' % b", ".join([b"1"] * 99),
+    ],
+    ids=["nested", "no metadata", "negative", "huge", "offsets", "dimensions"],
+)
+def test_headers_of_no_sense_are_refused(tmp_path, header):
+    path = tmp_path / "items.index"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
+    with pytest.raises(ValueError, match="damaged"):
+        CosineIndex.load(path)
+
+
 def test_foreign_files_are_refused(tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
     path = tmp_path / "other.safetensors"
