@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     IdLists = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
@@ -85,7 +85,7 @@ def _from_any(x: Any, name: str) -> npt.NDArray[Any]:
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; pass {name}.filled(value): the kernels do not see its mask")
     if isinstance(x, np.ndarray):
-        return x
+        return x if isinstance(x, _BFloat16Bits) else np.asarray(x)  # of a subclass the memory, not the behaviour
     if hasattr(x, "tocsr"):
         raise TypeError(f"{name} is a sparse matrix ({type(x).__name__}); pass dense rows: {name}.toarray()")
     if hasattr(x, "__cuda_array_interface__"):
@@ -124,6 +124,8 @@ def _kernel_dtype(array: npt.NDArray[Any], name: str, given: object) -> npt.NDAr
 def as_count(value: object, name: str, minimum: int) -> int:
     """Check an integer argument of at least ``minimum``."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         count = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
@@ -134,14 +136,11 @@ def as_count(value: object, name: str, minimum: int) -> int:
 
 def per_query(values: object, name: str, query_count: int, dtype: type[np.float64 | np.int64]) -> npt.NDArray[Any]:
     """One number for all queries, or an array of one a query, as an array of one a query."""
-    if is_torch_tensor(values):
-        tensor: Any = values
-        array = _from_torch(tensor.double() if tensor.is_floating_point() else tensor, name)
-    else:
-        array = np.asarray(values)
-    kinds = "iu" if dtype is np.int64 else "iuf"
+    given: Any = values
+    wide = given.double() if is_torch_tensor(given) and given.is_floating_point() else given
+    kinds, what = ("iu", "integers") if dtype is np.int64 else ("iuf", "real numbers")
+    array = _plain(wide, name, what)
     if array.dtype.kind not in kinds:
-        what = "integers" if dtype is np.int64 else "real numbers"
         raise TypeError(f"{name} must be {what}, got {type(values).__name__} of dtype {array.dtype}")
     if array.ndim > 1 or (array.ndim == 1 and array.shape[0] != query_count):
         raise ValueError(f"{name} must be one number or have shape ({query_count},), got shape {array.shape}")
@@ -160,10 +159,11 @@ def id_lists(lists: object, name: str, query_count: int, item_count: int | None)
     ``item_count=None`` takes any ids that are not negative.
     """
     if hasattr(lists, "tocsr"):
-        csr = lists.tocsr()
-        if csr.shape[0] != query_count or item_count not in (None, csr.shape[1]):
+        matrix: Any = lists
+        if len(matrix.shape) != 2 or matrix.shape[0] != query_count or item_count not in (None, matrix.shape[1]):
             columns = "any number" if item_count is None else item_count
-            raise ValueError(f"{name} must have shape ({query_count}, {columns}), got {csr.shape}")
+            raise ValueError(f"{name} must have shape ({query_count}, {columns}), got {matrix.shape}")
+        csr = matrix.tocsr()
         indptr, ids = csr.indptr, csr.indices
     elif isinstance(lists, tuple) and len(lists) == 2:
         indptr, ids = lists
@@ -197,11 +197,8 @@ def _sorted_lists(indptr: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> 
 
 def shared_ids(allowed: object, name: str, item_count: int | None) -> npt.NDArray[np.int64]:
     """Ids that all queries may get, from a boolean mask over the items or a list of ids; ascending, distinct."""
-    try:
-        array = _from_torch(allowed, name) if is_torch_tensor(allowed) else np.asarray(allowed)
-    except ValueError:  # nested lists of unequal lengths
-        takes = "ids or a boolean mask for all queries, a SciPy sparse matrix or an (indptr, ids) pair"
-        raise TypeError(f"{name} must be {takes}, got {type(allowed).__name__}") from None
+    takes = "ids or a boolean mask for all queries, a SciPy sparse matrix or an (indptr, ids) pair"
+    array = _plain(allowed, name, takes)
     if array.dtype == np.bool_:
         if item_count is None:
             raise TypeError(f"{name} must be ids, not a mask: items may be added and removed")
@@ -213,16 +210,32 @@ def shared_ids(allowed: object, name: str, item_count: int | None) -> npt.NDArra
 
 def _ids(values: object, name: str, item_count: int | None) -> npt.NDArray[np.int64]:
     ids = integers(values, name)
-    end = np.iinfo(np.int64).max if item_count is None else item_count
-    if ids.shape[0] and (ids.min() < 0 or ids.max() >= end):
-        wrong = ids[(ids < 0) | (ids >= end)][0]
-        raise ValueError(f"{name} must hold item ids from 0 to {end - 1}, got {wrong}")
+    last = np.iinfo(np.int64).max if item_count is None else item_count - 1
+    if ids.shape[0] and (ids.min() < 0 or ids.max() > last):
+        wrong = ids[(ids < 0) | (ids > last)][0]
+        takes = "from 0" if item_count is None else f"from 0 to {last}" if item_count else "of no items"
+        raise ValueError(f"{name} must hold item ids {takes}, got {wrong}")
     return ids
+
+
+def _plain(values: object, name: str, takes: str) -> npt.NDArray[Any]:
+    """Return numbers as an array that hides nothing: not a mask, and not a set or a generator in one element."""
+    if is_torch_tensor(values):
+        return _from_torch(values, name)
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; pass {name}.compressed() or {name}.filled(value)")
+    try:
+        array = np.asarray(values)
+    except ValueError:  # nested lists of unequal lengths
+        raise TypeError(f"{name} must be {takes}, got {type(values).__name__} of unequal lengths") from None
+    if array.ndim == 0 and array.dtype.kind in "OUS":
+        raise TypeError(f"{name} must be {takes}, got {type(values).__name__}")
+    return array
 
 
 def integers(values: object, name: str) -> npt.NDArray[np.int64]:
     """Check a one-dimensional argument of integers."""
-    array = _from_torch(values, name) if is_torch_tensor(values) else np.asarray(values)
+    array = _plain(values, name, "one-dimensional and hold integers")
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
     if array.shape[0] == 0:
@@ -256,9 +269,19 @@ def output(array: Any, name: str, shape: Sequence[int], dtype: npt.DTypeLike) ->
         raise ValueError(
             f"{name} must have shape {tuple(shape)} and dtype {np.dtype(dtype)}, got {view.shape} and {view.dtype}"
         )
-    if not (view.flags.c_contiguous and view.flags.writeable):
-        raise ValueError(f"{name} must be C-contiguous and writable")
+    if not (view.flags.c_contiguous and view.flags.aligned and view.flags.writeable):
+        raise ValueError(f"{name} must be C-contiguous, aligned and writable")
     return view
+
+
+def check_apart(outputs: Mapping[str, npt.NDArray[Any]], inputs: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Check that no output shares memory with an input or another output: results are written while inputs are read."""
+    arrays = dict(inputs)
+    for name, array in outputs.items():
+        for other, taken in arrays.items():
+            if np.may_share_memory(array, taken):
+                raise ValueError(f"{name} must not share memory with {other}")
+        arrays[name] = array
 
 
 def unaliased(source: npt.NDArray[Any], output: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -316,7 +339,7 @@ def is_id_lists(allow: object) -> bool:
 
 def check_metric(metric: object) -> None:
     """Check the name of a metric, in the words of the extension."""
-    if metric not in ("cosine", "inner_product", "pearson"):
+    if not isinstance(metric, str) or metric not in ("cosine", "inner_product", "pearson"):
         raise ValueError(f"metric must be 'cosine', 'inner_product' or 'pearson', got {metric!r}")
 
 

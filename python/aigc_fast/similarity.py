@@ -17,6 +17,7 @@ from aigc_fast.arrays import (
     as_k,
     as_matrix,
     as_torch,
+    check_apart,
     check_metric,
     id_lists,
     is_id_lists,
@@ -91,8 +92,9 @@ def cosine_topk(
     ----------
     queries, items
         Rows to compare, shapes (n_queries, d) and (n_items, d): NumPy arrays, torch tensors, CuPy arrays, objects with
-        DLPack or the buffer protocol, nested lists; float64, float32, float16, bfloat16 or integers, with any strides.
-        They are never modified, and float arrays are never copied but from the host to a GPU.
+        DLPack or the buffer protocol, nested lists; float64, float32, float16, bfloat16 or integers (as float64 where
+        float32 does not hold them all), with any strides. They are never modified, and float arrays are never copied
+        but from the host to a GPU.
     k
         How many items to return for each query; may exceed ``n_items`` (the rest of the slots is then missing).
     threshold
@@ -118,7 +120,8 @@ def cosine_topk(
         Bytes of workspace on the GPU; queries are searched in groups that fit. None: 2**30, or less where the GPU
         has no room for that.
     out
-        A ``TopK`` of arrays to write into (shapes and dtypes as returned); it is returned.
+        A ``TopK`` of arrays to write into (shapes and dtypes as returned, C-contiguous, sharing no memory with each
+        other or the rows); it is returned.
 
     Returns
     -------
@@ -170,6 +173,8 @@ def cosine_topk(
             output(ids, "out ids", shape, np.int64),
             output(counts, "out counts", (query_count,), np.int64),
         )
+        outputs = {f"out {name}": array for name, array in result._asdict().items()}
+        check_apart(outputs, {"queries": query_rows.array, "items": item_rows.array})
     _core.topk(
         query_rows.array,
         _core.ItemSet(item_rows.array),

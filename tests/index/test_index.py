@@ -211,6 +211,13 @@ def test_errors_name_the_argument_and_change_nothing(action, error, message):
     assert index.topk(np.eye(3, dtype=np.float32), 1).ids.tolist() == [[0], [1], [2]]
 
 
+def test_filters_take_the_largest_id():
+    largest = np.iinfo(np.int64).max
+    index = CosineIndex(np.eye(2, dtype=np.float32), ids=[3, largest])
+    assert index.topk([[0.0, 1.0]], 2, exclude=([0, 1], [largest])).ids.tolist() == [[3, -1]]
+    assert index.topk([[0.0, 1.0]], 2, allow=[largest]).ids.tolist() == [[largest, -1]]
+
+
 def test_torch_comes_back_as_torch():
     torch = pytest.importorskip("torch")
     index = CosineIndex(torch.eye(4))

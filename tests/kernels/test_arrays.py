@@ -220,6 +220,21 @@ def test_masked_arrays_are_refused() -> None:
         cosine_topk(FLOAT32[:1], np.ma.masked_greater(FLOAT32, 5), 2)
 
 
+class Peculiar(np.ndarray):
+    """Does not behave as an array does."""
+
+    def __getitem__(self, key: Any) -> Any:
+        raise NotImplementedError
+
+    def astype(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+
+def test_of_subclasses_the_memory_counts() -> None:
+    for rows in (FLOAT32, FLOAT32.astype(">f4"), FLOAT32.astype(np.int64)):
+        assert_same_results(cosine_topk(FLOAT32[:3], rows.view(Peculiar), 5), cosine_topk(FLOAT32[:3], rows, 5))
+
+
 @given(st.integers(0, 2**31), st.sampled_from(LAYOUTS), st.sampled_from(["f4", "f8", "f2", "i1"]))
 def test_inputs_stay_bitwise_unchanged(seed: int, layout: str, dtype: str) -> None:
     x = laid_out(np.random.default_rng(seed).integers(-9, 9, (30, 5)).astype(dtype), layout)

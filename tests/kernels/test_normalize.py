@@ -79,8 +79,8 @@ def test_out_with_norms() -> None:
     [
         (np.empty((2, 2)), ValueError, r"out must have shape \(1, 2\) and dtype float32, got \(2, 2\) and float64"),
         (np.empty((1, 2)), ValueError, "out must have .* dtype float32, got .* float64"),
-        (np.empty((1, 4), np.float32)[:, ::2], ValueError, "out must be C-contiguous and writable"),
-        (np.broadcast_to(np.float32(0), (1, 2)), ValueError, "out must be C-contiguous and writable"),
+        (np.empty((1, 4), np.float32)[:, ::2], ValueError, "out must be C-contiguous, aligned and writable"),
+        (np.broadcast_to(np.float32(0), (1, 2)), ValueError, "out must be C-contiguous, aligned and writable"),
         ([[0.0, 0.0]], TypeError, "out must be a NumPy array or a torch CPU tensor, got list"),
     ],
 )

@@ -143,6 +143,8 @@ def test_result_is_csr_that_scipy_takes() -> None:
         ("high", TypeError, "threshold must be real numbers, got str"),
         (0.5j, TypeError, "threshold must be real numbers, got complex"),
         (True, TypeError, "threshold must be real numbers, got bool"),
+        ([0.5, [0.5]], TypeError, "threshold must be real numbers, got list of unequal lengths"),
+        (np.ma.array([0.5] * 3, mask=[1, 0, 0]), TypeError, "threshold is a masked array"),
     ],
 )
 def test_wrong_thresholds(threshold: Any, error: type[Exception], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -189,7 +190,21 @@ def test_out_is_checked(change: dict[str, np.ndarray], message: str) -> None:
         cosine_topk(x, x, 2, out=out)
 
 
-@pytest.mark.parametrize("k", ["2", 1.0, None])
+def test_out_shares_no_memory() -> None:
+    """Results are written while rows are read: an overlap would change what later queries find."""
+    x = np.ones((3, 2), np.float32)
+    ids = np.empty((3, 2), np.int64)
+    unaligned = np.empty(25, np.uint8)[1:].view(np.float32).reshape(3, 2)
+    for out, message in (
+        (TopK(x, ids, np.empty(3, np.int64)), "out scores must not share memory with queries"),
+        (TopK(np.empty_like(x), ids, ids.reshape(-1)[:3]), "out counts must not share memory with out ids"),
+        (TopK(unaligned, ids, np.empty(3, np.int64)), "out scores must be C-contiguous, aligned and writable"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            cosine_topk(x, np.eye(2, dtype=np.float32), 2, out=out)
+
+
+@pytest.mark.parametrize("k", ["2", 1.0, None, True])
 def test_k_must_be_an_integer(k: Any) -> None:
     x = np.ones((3, 4), np.float32)
     with pytest.raises(TypeError, match=rf"k must be an integer, got {type(k).__name__}"):
@@ -205,10 +220,10 @@ def test_k_beyond_memory(k: int) -> None:
             cosine_topk(queries, x, k)
 
 
-@pytest.mark.parametrize("metric", ["dot", "", None, 1])
+@pytest.mark.parametrize("metric", ["dot", "", None, 1, np.array(["cosine", "pearson"])])
 def test_unknown_metric(metric: Any) -> None:
     x = np.ones((3, 4), np.float32)
-    message = f"metric must be 'cosine', 'inner_product' or 'pearson', got {metric!r}"
+    message = re.escape(f"metric must be 'cosine', 'inner_product' or 'pearson', got {metric!r}")
     for call in (
         lambda: cosine_topk(x, x, 2, metric=metric),
         lambda: cosine_threshold(x, x, 0.5, metric=metric),
