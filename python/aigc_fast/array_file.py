@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
+import secrets
+import stat
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -42,19 +43,21 @@ def save(
 ) -> None:
     """Write to a temporary file in the same folder, flush it to the disk, and rename it."""
     safetensors = require("safetensors.numpy", form.extra)
-    target = Path(path)
+    target = Path(path).resolve()  # a link goes on naming the file
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {"format": form.name, "format_version": form.version, **facts, "checksum": _checksum(arrays)}
     metadata["header_checksum"] = _header_checksum(metadata, arrays)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    temporary.touch(exist_ok=False)
     try:
+        mode = (target if target.exists() else temporary).stat().st_mode  # as before, or as any new file has it
         safetensors.save_file(arrays, temporary, metadata=metadata)
+        temporary.chmod(stat.S_IMODE(mode))
         _flush(temporary)
-        Path(temporary).replace(target)
+        temporary.replace(target)
         _flush(target.parent)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -7,6 +7,7 @@ computing it.
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -97,6 +98,8 @@ def sparse_cosine_topk(
         raise ValueError("k and threshold must not both be None")
     if metric not in ("cosine", "pearson"):
         raise ValueError(f"metric must be 'cosine' or 'pearson', got {metric!r}")
+    if not isinstance(shrink, Real):
+        raise TypeError(f"shrink must be a number, got {type(shrink).__name__}")
     if not 0 <= shrink < np.inf:
         raise ValueError(f"shrink must be a finite number of at least 0, got {shrink}")
     if exclude_self and n != m:
@@ -111,7 +114,7 @@ def sparse_cosine_topk(
         None if threshold is None else scores_like(threshold, "threshold", n, dtype),
         metric,
         float(shrink),
-        as_count(min_overlap, "min_overlap", 1),
+        min(as_count(min_overlap, "min_overlap", 1), columns + 1),
         bool(exclude_self),
         threads(num_threads),
     )

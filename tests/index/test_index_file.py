@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 
 import numpy as np
 import pytest
@@ -120,6 +122,23 @@ def test_foreign_files_are_refused(tmp_path):
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
     with pytest.raises(ValueError, match="damaged"):
         CosineIndex.load(path)
+
+
+def test_permissions_are_those_of_any_file(tmp_path, rows):
+    """A new file follows the umask, a replaced one keeps what it had, and a link goes on naming it."""
+    path, link = tmp_path / "items.index", tmp_path / "current"
+    before = os.umask(0o027)
+    try:
+        CosineIndex(rows[:9]).save(path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        path.chmod(0o604)
+        link.symlink_to(path)
+        CosineIndex(rows[:5]).save(link)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
+    assert link.is_symlink()
+    assert len(CosineIndex.load(path)) == 5
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, rows, monkeypatch):

@@ -204,6 +204,7 @@ def test_stored_zeros_are_entries():
         ({"threshold": [1.0]}, ValueError, r"threshold must be one number or have shape \(3,\)"),
         ({"metric": "euclidean"}, ValueError, "metric must be 'cosine' or 'pearson', got 'euclidean'"),
         ({"shrink": -1}, ValueError, "shrink must be a finite number of at least 0, got -1"),
+        ({"shrink": "2"}, TypeError, "shrink must be a number, got str"),
         ({"min_overlap": 0}, ValueError, "min_overlap must be at least 1, got 0"),
         ({"b": csr_matrix(np.eye(3)[:2]), "exclude_self": True}, ValueError, "exclude_self takes as many rows"),
         ({"num_threads": 0}, ValueError, "num_threads must be at least 1"),
@@ -212,3 +213,10 @@ def test_stored_zeros_are_entries():
 def test_refusals(arguments, error, message):
     with pytest.raises(error, match=message):
         sparse_cosine_topk(**({"a": csr_matrix(np.eye(3)), "k": 1} | arguments))
+
+
+def test_more_overlap_than_there_are_columns():
+    rows = csr_matrix(np.ones((3, 4), np.float32))
+    assert sparse_cosine_topk(rows, k=2, min_overlap=4).nnz == 6
+    for overlap in (5, 2**70):
+        assert sparse_cosine_topk(rows, k=2, min_overlap=overlap).nnz == 0
