@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "scan/f32.hpp"
 #include "scan/rotate.hpp"
 
 namespace aigc_fast {
@@ -63,7 +64,7 @@ double CodeSpace::project_query(double* q, std::size_t dim) const {
 }
 
 float CodeSpace::item_rounding(std::size_t dim) const {
-    return (rotated ? kRotationRounding : kRowRounding) + query_rounding(dim);
+    return (rotated ? kRotationRounding : kRowRounding) + static_cast<float>(norm_error(dim)) + query_rounding(dim);
 }
 
 float CodeSpace::query_rounding(std::size_t dim) const {

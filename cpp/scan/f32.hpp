@@ -32,6 +32,11 @@ struct F32Queries {
     const float* epsilon;
 };
 
+// What `measure` may get wrong of a norm, relative to it: the root of a float32 sum of squares, itself at least four
+// sums of every fourth term or fewer (Higham, as in docs/architecture.md), halves that sum's error; this is twice as
+// much.
+constexpr double norm_error(std::size_t dim) { return (static_cast<double>(dim) / 4.0 + 16.0) * 0x1p-24; }
+
 inline constexpr std::size_t kFewQueries = 4;
 inline constexpr std::size_t kScanTileRows = 12;   // most rows that one register tile of any kernel takes
 inline constexpr std::size_t kMaxPanelWidth = 32;  // widest panel of any kernel

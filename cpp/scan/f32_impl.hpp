@@ -19,6 +19,10 @@ constexpr double kLargestNorm = 0x1p60;
 constexpr std::size_t kSums = 4;
 constexpr std::size_t kCacheLineFloats = 16;
 constexpr std::size_t kPrefetchFloats = 1024;  // 4 KiB ahead of the row
+// Between these a float32 sum of squares is as exact as a float32 dot product: nothing overflowed, and what underflowed
+// is less than a rounding.
+constexpr float kSmallestSquare = 0x1p-80f;
+constexpr float kLargestSquare = 0x1p120f;
 // A row whose mean is this much larger than its deviation has no useful float32 bound: rounding a float64 row to
 // float32 changes its deviation by a share of up to 2^-24 times this.
 constexpr double kLargestPearsonSlack = 0x1p14;
@@ -45,6 +49,21 @@ double sum_of_squares(const float* x, std::size_t dim, double minus) {
     return sum;
 }
 
+float sum_of_squares_f32(const float* x, std::size_t dim) {
+    F32 squares[kSums];
+    for (F32& square : squares) square = F32::zero();
+    const auto add = [](F32 x_f32, F32& square) { square = F32::fma(x_f32, x_f32, square); };
+    std::size_t j = 0;
+    for (; j + F32::width * kSums <= dim; j += F32::width * kSums)
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < kSums; ++i) add(F32::load(x + j + F32::width * i), squares[i]);
+    for (; j + F32::width <= dim; j += F32::width) add(F32::load(x + j), squares[0]);
+    if (j < dim) add(F32::load_tail(x + j, dim - j), squares[0]);
+    float sum = 0.0f;
+    for (const F32& square : squares) sum += square.sum();
+    return sum;
+}
+
 double mean(const float* x, std::size_t dim) {
     const double ones_values[8] = {1, 1, 1, 1, 1, 1, 1, 1};
     const F64x8 ones = F64x8::load(ones_values);
@@ -57,7 +76,10 @@ double mean(const float* x, std::size_t dim) {
 }
 
 inline void measure_row(const float* x, std::size_t dim, Metric metric, float* scale, float* slack) {
-    const double square = sum_of_squares(x, dim, 0.0);
+    // Pearson's slack divides a norm by a deviation that may be far smaller, so it takes float64.
+    const float quick = metric == Metric::pearson ? 0.0f : sum_of_squares_f32(x, dim);
+    const bool exact_enough = quick >= kSmallestSquare && quick <= kLargestSquare;
+    const double square = exact_enough ? static_cast<double>(quick) : sum_of_squares(x, dim, 0.0);
     const double norm = __builtin_sqrt(square);
     *scale = 0.0f;
     if (!__builtin_isfinite(square)) {
@@ -81,10 +103,17 @@ inline void measure_row(const float* x, std::size_t dim, Metric metric, float* s
     }
 }
 
+// The processor's own prefetching stops at the end of a page.
+inline void prefetch_behind(const float* x, std::size_t dim) {
+    for (std::size_t j = 0; j < dim; j += kCacheLineFloats) __builtin_prefetch(x + j + kPrefetchFloats);
+}
+
 void measure(const F32Block& block, Metric metric) {
-    for (std::size_t i = 0; i < block.count; ++i)
-        measure_row(block.rows + static_cast<std::ptrdiff_t>(i) * block.stride, block.dim, metric, block.scale + i,
-                    block.slack + i);
+    for (std::size_t i = 0; i < block.count; ++i) {
+        const float* x = block.rows + static_cast<std::ptrdiff_t>(i) * block.stride;
+        prefetch_behind(x, block.dim);
+        measure_row(x, block.dim, metric, block.scale + i, block.slack + i);
+    }
 }
 
 // Appends the lanes of `mask`, which start at query `first`.
@@ -168,7 +197,7 @@ std::size_t scan_few_of(const F32Block& block, const F32Queries& queries, Metric
                         std::size_t capacity, std::size_t* hit_count) {
     for (; row < block.count && *hit_count + Queries <= capacity; ++row) {
         const float* x = block.rows + static_cast<std::ptrdiff_t>(row) * block.stride;
-        for (std::size_t j = 0; j < block.dim; j += kCacheLineFloats) __builtin_prefetch(x + j + kPrefetchFloats);
+        prefetch_behind(x, block.dim);
         float scale;
         float slack;
         measure_row(x, block.dim, metric, &scale, &slack);

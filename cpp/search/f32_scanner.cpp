@@ -13,14 +13,15 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // The scan's relative error for a query: a float32 dot product of `dim` terms has error gamma_dim |x||q|
 // (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1); at most 16 further roundings
-// happen to the inputs, the scale, the bound and the canonical score. The last term is Pearson's: the float64 mean
-// of a query that is almost constant leaves a small sum behind, which meets the mean of the item.
+// happen to the inputs, the scale, the bound and the canonical score. The item's norm has an error of its own. The last
+// term is Pearson's: the float64 mean of a query that is almost constant leaves a small sum behind, which meets the
+// mean of the item.
 float scan_epsilon(const QueryGroup& group, std::size_t query, Metric metric) {
     constexpr double unit_roundoff = 0x1p-24;
     if (!group.valid(query) || group.norm(query) == 0.0) return 0.0f;  // estimates of zero scores are exact
     const double roundings = static_cast<double>(group.dim() + 16) * unit_roundoff;
-    if (roundings > 0.5 || !group.scannable(query)) return kInfinity;
-    double epsilon = roundings / (1.0 - roundings);
+    if (roundings > 0.1 || !group.scannable(query)) return kInfinity;
+    double epsilon = roundings / (1.0 - roundings) + norm_error(group.dim());
     if (metric == Metric::pearson)
         epsilon += static_cast<double>(group.dim() + 16) * 0x1p-50 * (group.raw_norm(query) / group.norm(query));
     return static_cast<float>(epsilon * 1.0001);

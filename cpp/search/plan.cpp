@@ -13,7 +13,9 @@ namespace {
 constexpr double kScorePerPair = 8.0;  // a canonical score, beside its elements: order, filter, cache misses
 constexpr double kScorePerElement = 0.06;
 constexpr double kMeasurePerElement = 0.09;  // the norm of a float32 row
-constexpr double kReadPerByte = 0.05;        // from memory, shared by all queries
+constexpr double kMeasurePerRow = 8.0;       // its root and reciprocal
+constexpr double kReadPerByte = 0.05;        // from memory, for all queries of a scan at once
+constexpr double kCacheBytes = 8 << 20;      // items that take less are near after the first search
 constexpr double kScanPerCall = 2000.0;      // panels, candidate buffers
 // A result: candidates offered, cut and scored on the way to it, whose rows come from memory one by one.
 constexpr double kResult = 65.0;
@@ -21,7 +23,7 @@ constexpr double kResultPerElement = 0.42;
 // What bounds let through in vain, beside a result: bounds over the spread of scores, which is about 1 / sqrt(columns).
 constexpr double kBf16Survivors = 0.0086;
 constexpr double kInt8Survivors = 0.045;
-constexpr double kRoundPerRow = 40.0;    // coding a row to bf16, beside its elements
+constexpr double kCodePerRow = 40.0;     // coding a row on the fly, beside its elements
 constexpr double kRefinePerPair = 32.0;  // what a head lets through, beside its elements
 constexpr double kRefinePerElement = 0.025;
 constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
@@ -73,7 +75,8 @@ const char* name_of(Way way) {
 Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options, const Kernels& kernels) {
     const auto query_count = static_cast<double>(queries.rows);
     const auto dim = static_cast<double>(items.cols);
-    const auto elements = static_cast<double>(items.rows) * dim;
+    const auto rows = static_cast<double>(items.rows);
+    const double elements = rows * dim;
     const KernelCosts& costs = kernels.costs;
     const double score = kScorePerPair + kScorePerElement * dim;
     const double results =
@@ -81,23 +84,25 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const double bf16_results = results * (1.0 + kBf16Survivors * std::sqrt(dim));
     const double int8_results = results * (1.0 + kInt8Survivors * std::sqrt(dim));
 
+    const double reading_rows = elements * sizeof(float) > kCacheBytes ? kReadPerByte * sizeof(float) : 0.0;
     const int most = options.num_threads > 0 ? options.num_threads : default_num_threads();
     // A direct search shares out queries, a scan also items: count the threads that would have nothing to do.
-    const double alone = pairs_to_score(queries, items, options.filter) * std::max(score, 4.0 * kReadPerByte * dim);
+    const double alone = pairs_to_score(queries, items, options.filter) * (score + reading_rows * dim);
     const double deserved = std::clamp(alone / kWorthAThread, 1.0, static_cast<double>(most));
     const double direct = alone * deserved / std::clamp(query_count, 1.0, deserved);
-    const double f32 =
-        kScanPerCall + results +
-        elements * std::max(4.0 * kReadPerByte, kMeasurePerElement + query_count * costs.f32_multiply_add);
-    const double coding = options.codes != nullptr ? 0.0 : costs.encode_element;
-    const double reading = options.codes != nullptr ? kReadPerByte : 4.0 * kReadPerByte;
+    const double f32 = kScanPerCall + results + rows * kMeasurePerRow +
+                       elements * std::max(reading_rows, kMeasurePerElement + query_count * costs.f32_multiply_add);
+    const bool coded_before = options.codes != nullptr;
+    const double coding = coded_before ? 0.0 : costs.encode_element;
+    const double coding_rows = coded_before ? 0.0 : rows * kCodePerRow;
+    const double reading = coded_before ? kReadPerByte : reading_rows;
     const bool codable = items.cols <= kMaxInt8Dim;
     const double bf16 =
         codable && kernels.bf16 != nullptr
-            ? kScanPerCall + bf16_results + static_cast<double>(items.rows) * kRoundPerRow +
-                  elements * std::max(4.0 * kReadPerByte, costs.round_element + query_count * costs.bf16_multiply_add)
+            ? kScanPerCall + bf16_results + rows * kCodePerRow +
+                  elements * std::max(reading_rows, costs.round_element + query_count * costs.bf16_multiply_add)
             : std::numeric_limits<double>::infinity();
-    const double int8 = codable ? kScanPerCall + int8_results +
+    const double int8 = codable ? kScanPerCall + int8_results + coding_rows +
                                       elements * std::max(reading, coding + query_count * costs.int8_multiply_add)
                                 : std::numeric_limits<double>::infinity();
 
@@ -106,9 +111,9 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
         const Head& head = *options.codes->head;
         const double refined = query_count * surviving_share(head, options.expected_hits);
         cascade = kScanPerCall + int8_results +
-                  static_cast<double>(items.rows) * (static_cast<double>(head.codes.code_dim()) *
-                                                         std::max(kReadPerByte, query_count * costs.int8_multiply_add) +
-                                                     refined * (kRefinePerPair + kRefinePerElement * dim));
+                  rows * (static_cast<double>(head.codes.code_dim()) *
+                              std::max(kReadPerByte, query_count * costs.int8_multiply_add) +
+                          refined * (kRefinePerPair + kRefinePerElement * dim));
     }
 
     Plan plan{};
@@ -133,8 +138,8 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const bool coded = plan.way == Way::bf16 || plan.way == Way::int8 || plan.way == Way::cascade;
     const std::size_t granule = coded ? kCodeRows * kMaxCodeTileBlocks : kScanTileRows;
     const std::size_t element_bytes = plan.way == Way::bf16 ? 2 : coded ? 1 : sizeof(float);
-    const std::size_t rows = kBlockBytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
-    plan.block_rows = std::clamp<std::size_t>(rows / granule, 1, 8192 / granule) * granule;
+    const std::size_t rows_in_cache = kBlockBytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
+    plan.block_rows = std::clamp<std::size_t>(rows_in_cache / granule, 1, 8192 / granule) * granule;
     // Waves pay where hits are what a scan spends its time on: several queries or results, and many more items than
     // results. Threads meet after each wave, which a few queries are to outweigh by more rows.
     plan.first_stride = 1;

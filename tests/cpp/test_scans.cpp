@@ -354,6 +354,24 @@ void check_problem(const Kernels& kernels, std::size_t query_count, std::size_t 
                   "cascade");
 }
 
+// The norms that `measure` takes, over all lengths that scans promise anything for.
+void check_norms(const Kernels& kernels, std::size_t dim, Kind kind, std::mt19937_64& random) {
+    GuardedArray<float> row(dim);
+    for (int exponent = -59; exponent <= 59; ++exponent) {
+        test::fill(row.data(), dim, kind, random);
+        for (float& x : row) x = std::ldexp(x / std::sqrt(static_cast<float>(dim)), exponent);
+        long double square = 0.0L;
+        for (const float x : row) square += static_cast<long double>(x) * x;
+        const long double norm = std::sqrt(square);
+        if (norm < 0x1p-60L || norm > 0x1p60L) continue;
+        float scale;
+        float slack;
+        kernels.f32->measure({row.data(), 0, 1, dim, &scale, &slack}, Metric::inner_product);
+        CHECK_CASE(std::fabs(slack - norm) <= norm * (norm_error(dim) + 0x1p-23L),
+                   "dim %zu, %s: norm %.9g, should be %.9Lg", dim, name_of(kind), static_cast<double>(slack), norm);
+    }
+}
+
 }  // namespace
 
 int main() {
@@ -369,6 +387,9 @@ int main() {
                     check_problem<float>(kernels, query_count, dim, metric, static_cast<Kind>(kind), random);
                     check_problem<double>(kernels, query_count, dim, metric, static_cast<Kind>(kind), random);
                 }
+        for (const std::size_t dim : {1, 15, 16, 63, 64, 65, 129, 768, 5000})
+            for (const Kind kind : {Kind::normal, Kind::equal, Kind::almost_equal, Kind::spike, Kind::sparse})
+                check_norms(kernels, dim, kind, random);
         // Every number of queries: kernels for few, narrow, full and several panels.
         for (std::size_t query_count = 1; query_count <= 40; ++query_count)
             check_problem<float>(kernels, query_count, 21, Metric::cosine, Kind::normal, random);
