@@ -80,7 +80,8 @@ void register_sparse(py::module_& module) {
             override_sparse_plan({static_cast<SparseWay>(way), no_integers, block_rows});
         },
         py::arg("way") = 0, py::arg("no_integers") = false, py::arg("block_rows") = 0,
-        "For tests: make small inputs take the ways of large ones (1: queries one by one, 2: panels); without "
+        "For tests: make small inputs take the ways of large ones (1: queries one by one, 2: panels, 3: panels that "
+        "score a pair once for both); without "
         "arguments, let "
         "the planner choose again.");
 }

@@ -23,6 +23,7 @@ class CanonicalRows {
     std::size_t rows() const { return matrix_.rows; }
     std::size_t cols() const { return matrix_.cols; }
     std::size_t entries_before(std::size_t row) const;
+    std::size_t size(std::size_t row) const { return entries_before(row + 1) - entries_before(row); }
     bool is_f64() const { return matrix_.dtype == DType::f64; }
     bool centred() const { return !means_.empty(); }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "base/aligned.hpp"
@@ -17,31 +18,39 @@ namespace aigc_fast {
 template <class Value>
 class EntryRows {
   public:
-    EntryRows(const CanonicalRows& rows, double unit, int threads)
-        : offsets_(rows.rows() + 1),
+    // The row at position p is order[p].
+    EntryRows(const CanonicalRows& rows, double unit, std::vector<std::uint32_t> order, int threads)
+        : order_(std::move(order)),
+          positions_(order_.size()),
+          offsets_(rows.rows() + 1),
           columns_(rows.entries_before(rows.rows())),
           values_(rows.entries_before(rows.rows())) {
         constexpr std::size_t kRowsPerTask = 256;
         const double inverse = 1.0 / unit;  // a power of two
+        for (std::size_t p = 0; p < order_.size(); ++p) {
+            positions_[order_[p]] = static_cast<std::uint32_t>(p);
+            offsets_[p + 1] = offsets_[p] + rows.size(order_[p]);
+        }
         parallel_for((rows.rows() + kRowsPerTask - 1) / kRowsPerTask, threads, [&](std::size_t task, std::size_t) {
             SparseRow row;
             const std::size_t end = std::min((task + 1) * kRowsPerTask, rows.rows());
-            for (std::size_t i = task * kRowsPerTask; i < end; ++i) {
-                rows.read(i, row);
-                const std::size_t first = offsets_[i] = rows.entries_before(i);
-                std::copy(row.columns.begin(), row.columns.end(), columns_.data() + first);
-                std::transform(row.values.begin(), row.values.end(), values_.data() + first,
+            for (std::size_t p = task * kRowsPerTask; p < end; ++p) {
+                rows.read(order_[p], row);
+                std::copy(row.columns.begin(), row.columns.end(), columns_.data() + offsets_[p]);
+                std::transform(row.values.begin(), row.values.end(), values_.data() + offsets_[p],
                                [inverse](double value) { return static_cast<Value>(value * inverse); });
             }
         });
-        offsets_.back() = columns_.size();
         rank_columns(rows.cols(), threads);
     }
 
-    std::size_t entries() const { return columns_.size(); }
+    std::size_t count() const { return order_.size(); }
+    std::uint32_t id(std::size_t position) const { return order_[position]; }
+    std::uint32_t position(std::size_t id) const { return positions_[id]; }
+    std::size_t entries_from(std::size_t position) const { return columns_.size() - offsets_[position]; }
     std::uint32_t rank(std::size_t column) const { return ranks_[column]; }
     // The number of rows that have the column.
-    std::uint32_t count(std::size_t column) const { return counts_[column]; }
+    std::uint32_t rows_with(std::size_t column) const { return counts_[column]; }
 
     // Columns by rank: 0 is the one that most rows have.
     PanelRows<Value> part(std::size_t begin, std::size_t count) const {
@@ -68,7 +77,9 @@ class EntryRows {
                      });
     }
 
-    std::vector<std::size_t> offsets_;
+    std::vector<std::uint32_t> order_;  // by position
+    std::vector<std::uint32_t> positions_;
+    std::vector<std::size_t> offsets_;  // by position
     AlignedArray<std::uint32_t> columns_;
     AlignedArray<Value> values_;
     std::vector<std::uint32_t> counts_;  // by column

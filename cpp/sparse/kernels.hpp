@@ -34,6 +34,14 @@ struct PanelRows {
     std::size_t count;
 };
 
+// What estimates of a lane's sums are compared with: a score, times `length` where it is a row's.
+template <std::size_t lanes>
+struct LaneBounds {
+    float least[lanes];
+    float length[lanes];
+    float pull[lanes];
+};
+
 template <class Panel, class Value>
 struct PanelKernels {
     using Factor = typename Panel::Factor;
@@ -47,10 +55,10 @@ struct PanelKernels {
     // sum * scale[row] / (1 + pull[lane] * scale[row]) in float32.
     void (*raise_peaks)(const Sum* sums, const float* scale, std::size_t rows, const float* pull, float* peaks,
                         std::size_t peak_count);
-    // Writes row * lanes + lane, ascending, of the sums whose estimate may reach least[lane], and returns their number:
-    // not (sum * scale[row] < least[lane] + pulled[lane] * scale[row]), where pulled = least * pull.
-    std::size_t (*find_hits)(const Sum* sums, const float* scale, std::size_t rows, const float* least,
-                             const float* pulled, std::uint32_t* hits);
+    // Writes row * lanes + lane, ascending, of the sums that may reach the lane's bound or the row's, and returns their
+    // number: not (sum * scale[row] < min(least[lane], row_least[row] * length[lane]) * (1 + pull[lane] * scale[row])).
+    std::size_t (*find_hits)(const Sum* sums, const float* scale, const float* row_least, std::size_t rows,
+                             const LaneBounds<Panel::kLanes>& bounds, std::uint32_t* hits);
 };
 
 struct SparseKernels {

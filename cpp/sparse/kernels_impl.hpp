@@ -116,10 +116,9 @@ void raise_peaks(const typename Panel::Sum* sums, const float* scale, std::size_
 }
 
 template <class Panel>
-std::size_t find_hits(const typename Panel::Sum* sums, const float* scale, std::size_t rows, const float* least,
-                      const float* pulled, std::uint32_t* hits) {
-    using Sum = typename Panel::Sum;
-    using Floats = Estimates<Sum>;
+std::size_t find_hits(const typename Panel::Sum* sums, const float* scale, const float* row_least, std::size_t rows,
+                      const aigc_fast::LaneBounds<Panel::kLanes>& bounds, std::uint32_t* hits) {
+    using Floats = Estimates<typename Panel::Sum>;
     using Masks = Vector<std::int32_t, sizeof(Floats)>;
     constexpr std::size_t kLanes = sizeof(Floats) / sizeof(float);
     constexpr std::size_t kRows = 8;  // most such groups of rows have no hit
@@ -128,10 +127,14 @@ std::size_t find_hits(const typename Panel::Sum* sums, const float* scale, std::
         const std::size_t end = begin + kRows < rows ? begin + kRows : rows;
         Masks below = ~Masks{};
         for (std::size_t lane = 0; lane < Panel::kLanes; lane += kLanes) {
-            const auto bound = load<float, sizeof(Floats)>(least + lane);
-            const auto slope = load<float, sizeof(Floats)>(pulled + lane);
-            for (std::size_t row = begin; row < end; ++row)
-                below &= as_f32(sums + row * Panel::kLanes + lane) * scale[row] < bound + slope * scale[row];
+            const auto least = load<float, sizeof(Floats)>(bounds.least + lane);
+            const auto length = load<float, sizeof(Floats)>(bounds.length + lane);
+            const auto pull = load<float, sizeof(Floats)>(bounds.pull + lane);
+            for (std::size_t row = begin; row < end; ++row) {
+                const Floats of_row = row_least[row] * length;
+                const Floats bound = (of_row < least ? of_row : least) * (1.0f + pull * scale[row]);
+                below &= as_f32(sums + row * Panel::kLanes + lane) * scale[row] < bound;
+            }
         }
         std::int32_t all_below = -1;
         for (std::size_t lane = 0; lane < kLanes; ++lane) all_below &= below[lane];
@@ -139,8 +142,10 @@ std::size_t find_hits(const typename Panel::Sum* sums, const float* scale, std::
         for (std::size_t row = begin; row < end; ++row)
             for (std::size_t lane = 0; lane < Panel::kLanes; ++lane) {
                 const std::size_t at = row * Panel::kLanes + lane;
+                const float of_row = row_least[row] * bounds.length[lane];
+                const float least = of_row < bounds.least[lane] ? of_row : bounds.least[lane];
                 hits[count] = static_cast<std::uint32_t>(at);
-                count += !(static_cast<float>(sums[at]) * scale[row] < least[lane] + pulled[lane] * scale[row]);
+                count += !(static_cast<float>(sums[at]) * scale[row] < least * (1.0f + bounds.pull[lane] * scale[row]));
             }
     }
     return count;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "base/thread_pool.hpp"
@@ -16,11 +18,13 @@ namespace aigc_fast {
 struct SparsePlan {
     std::vector<std::uint32_t> in_panels;  // each panel takes the next so many
     std::vector<std::uint32_t> one_by_one;
+    double cost = 0.0;
 };
 
 namespace sparse_costs {             // nanoseconds of one thread
 constexpr double kPanelEntry = 1.0;  // of all rows, whatever the queries of the panel have
 constexpr double kPanelRow = 10.0;   // a look at its sums
+constexpr double kOffer = 12000.0;   // all that a row is offered by others
 constexpr double kAddition = 1.6;    // one by one: an entry of the query's lists
 constexpr double kTouchedRow = 6.0;  // the score of one
 constexpr double kIndexEntry = 6.0;  // of the inverted index, which panels do not need
@@ -31,7 +35,7 @@ SparsePlan plan_queries(const Scoring& scoring, const EntryRows<Value>& rows, st
                         std::size_t lanes, SparseWay way, int threads) {
     using namespace sparse_costs;
     constexpr std::size_t kQueriesPerTask = 256;
-    const auto entries = static_cast<double>(rows.entries());
+    const auto entries = static_cast<double>(rows.entries_from(0));
     const auto items = static_cast<double>(scoring.items.rows());
     std::vector<double> alone(end - begin);  // the cost of each by itself; 0 where no panel takes it
     parallel_for((alone.size() + kQueriesPerTask - 1) / kQueriesPerTask, threads, [&](std::size_t task, std::size_t) {
@@ -41,7 +45,7 @@ SparsePlan plan_queries(const Scoring& scoring, const EntryRows<Value>& rows, st
             if (way == SparseWay::one_by_one || !panel_takes(scoring, begin + i)) continue;
             scoring.queries.read(begin + i, row);
             double additions = 0.0;
-            for (const std::uint32_t column : row.columns) additions += rows.count(column);
+            for (const std::uint32_t column : row.columns) additions += rows.rows_with(column);
             alone[i] = 1.0 + additions * kAddition + std::min(additions, items) * kTouchedRow;
         }
     });
@@ -63,12 +67,45 @@ SparsePlan plan_queries(const Scoring& scoring, const EntryRows<Value>& rows, st
         rest += together;
         kept = first;
     }
-    const auto cheap = static_cast<double>((plan.in_panels.size() - kept + lanes - 1) / lanes);
-    if (plan.one_by_one.empty() && rest >= cheap * panel) return plan;  // no index for a few
+    const auto panels = [&](std::size_t count) { return static_cast<double>((count + lanes - 1) / lanes) * panel; };
+    plan.cost = panels(plan.in_panels.size());
+    if (plan.one_by_one.empty() && rest >= panels(plan.in_panels.size() - kept)) return plan;  // no index for a few
+    plan.cost = panels(kept) + rest;
     plan.one_by_one.insert(plan.one_by_one.end(), plan.in_panels.begin() + static_cast<std::ptrdiff_t>(kept),
                            plan.in_panels.end());
     plan.in_panels.resize(kept);
     return plan;
+}
+
+// The order of rows: for those that are compared with each other the largest first, and last those that are no queries
+// of panels; their number. Else as they come.
+inline std::pair<std::vector<std::uint32_t>, std::size_t> order_rows(const Scoring& scoring, bool itself) {
+    std::vector<std::uint32_t> order(scoring.items.rows());
+    std::iota(order.begin(), order.end(), 0u);
+    if (!itself) return {std::move(order), 0};
+    const auto others =
+        std::stable_partition(order.begin(), order.end(), [&](std::uint32_t row) { return panel_takes(scoring, row); });
+    std::stable_sort(order.begin(), others,
+                     [&](std::uint32_t a, std::uint32_t b) { return scoring.items.size(a) > scoring.items.size(b); });
+    const auto takers = static_cast<std::size_t>(others - order.begin());
+    return {std::move(order), takers};
+}
+
+// Whether the first rows are to be compared with each other and the rest mutually, which costs less the more their
+// sizes differ, but keeps the results of all at once.
+template <class Value>
+bool plan_mutual(const Scoring& scoring, const EntryRows<Value>& rows, std::size_t takers, std::size_t lanes,
+                 SparseWay way, int threads) {
+    using namespace sparse_costs;
+    constexpr std::size_t kMostBytes = std::size_t{1} << 28;
+    if (takers == 0 || way == SparseWay::one_by_one || way == SparseWay::panels) return false;
+    if (way == SparseWay::mutual) return true;
+    if (MutualResults::bytes(takers, scoring.k()) > kMostBytes) return false;
+    double cost = static_cast<double>(takers) * kOffer;
+    for (std::size_t first = 0; first < takers; first += lanes)
+        cost += static_cast<double>(rows.entries_from(first)) * kPanelEntry +
+                static_cast<double>(rows.count() - first) * kPanelRow;
+    return cost < plan_queries(scoring, rows, 0, scoring.queries.rows(), lanes, way, threads).cost;
 }
 
 }  // namespace aigc_fast

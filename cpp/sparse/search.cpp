@@ -58,7 +58,11 @@ std::size_t choose_block_rows(const CanonicalRows& items) {
 template <class Posting, class Panel, class Value>
 ThresholdHits run(const Scoring& scoring, const PanelKernels<Panel, Value>& kernels, int threads) {
     using Panels = PanelSearch<Panel, Value>;
-    const EntryRows<Value> rows(scoring.items, scoring.item_unit, threads);
+    constexpr std::size_t lanes = Panel::kLanes;
+    auto [order, takers] = order_rows(scoring, &scoring.queries == &scoring.items);
+    const EntryRows<Value> rows(scoring.items, scoring.item_unit, std::move(order), threads);
+    std::optional<MutualResults> mutual;
+    if (plan_mutual(scoring, rows, takers, lanes, overrides.way, threads)) mutual.emplace(takers, scoring.k());
     std::optional<InvertedIndex<Posting>> index;  // once it is needed
     std::vector<std::unique_ptr<Panels>> panels(static_cast<std::size_t>(threads));
     std::vector<std::unique_ptr<TouchedSearch<Posting>>> touched(static_cast<std::size_t>(threads));
@@ -68,24 +72,32 @@ ThresholdHits run(const Scoring& scoring, const PanelKernels<Panel, Value>& kern
     ThresholdHits all;
     all.indptr.assign(1, 0);
     all.indptr.reserve(scoring.queries.rows() + 1);
-    for (std::size_t begin = 0; begin < scoring.queries.rows(); begin += kQueriesPerChunk) {
-        const std::size_t end = std::min(begin + kQueriesPerChunk, scoring.queries.rows());
-        SparsePlan plan = plan_queries(scoring, rows, begin, end, Panels::kLanes, overrides.way, threads);
+    const std::size_t chunk = mutual ? scoring.queries.rows() : kQueriesPerChunk;
+    for (std::size_t begin = 0; begin < scoring.queries.rows(); begin += chunk) {
+        const std::size_t end = std::min(begin + chunk, scoring.queries.rows());
+        SparsePlan plan;
+        if (mutual)
+            for (std::size_t position = 0; position < rows.count(); ++position)
+                (position < takers ? plan.in_panels : plan.one_by_one).push_back(rows.id(position));
+        else
+            plan = plan_queries(scoring, rows, begin, end, lanes, overrides.way, threads);
         std::vector<std::vector<Scored>> found(end - begin);
-        std::vector<std::uint8_t> answered(end - begin);
-        const std::size_t groups = (plan.in_panels.size() + Panels::kLanes - 1) / Panels::kLanes;
+        const std::size_t groups = (plan.in_panels.size() + lanes - 1) / lanes;
         parallel_for(groups, threads, [&](std::size_t group, std::size_t worker) {
             checkpoint(worker);
-            if (!panels[worker]) panels[worker] = std::make_unique<Panels>(scoring, rows, kernels);
-            const std::size_t first = group * Panels::kLanes;
-            (*panels[worker])(plan.in_panels.data() + first, std::min(Panels::kLanes, plan.in_panels.size() - first),
-                              [&](std::size_t query, const std::vector<Scored>& results) {
-                                  found[query - begin] = results;
-                                  answered[query - begin] = 1;
-                              });
+            if (!panels[worker])
+                panels[worker] = std::make_unique<Panels>(scoring, rows, kernels, mutual ? &*mutual : nullptr);
+            const std::size_t first = group * lanes;
+            (*panels[worker])(
+                plan.in_panels.data() + first, std::min(lanes, plan.in_panels.size() - first), mutual ? first : 0,
+                [&](std::size_t query, const std::vector<Scored>& results) { found[query - begin] = results; });
         });
-        for (const std::uint32_t query : plan.in_panels)
-            if (!answered[query - begin]) plan.one_by_one.push_back(query);
+        for (std::size_t i = 0; i < plan.in_panels.size(); ++i) {
+            const std::uint32_t query = plan.in_panels[i];
+            if (mutual) found[query] = mutual->sorted(i);
+            if (!nothing_missed(scoring, query, found[query - begin], mutual.has_value()))
+                plan.one_by_one.push_back(query);
+        }
         if (!plan.one_by_one.empty() && !index)
             index.emplace(scoring.items, scoring.item_unit, choose_block_rows(scoring.items), threads);
         const std::size_t tasks = (plan.one_by_one.size() + kQueriesPerTask - 1) / kQueriesPerTask;
@@ -94,9 +106,8 @@ ThresholdHits run(const Scoring& scoring, const PanelKernels<Panel, Value>& kern
             if (!touched[worker]) touched[worker] = std::make_unique<TouchedSearch<Posting>>(scoring, *index);
             const std::size_t last = std::min((task + 1) * kQueriesPerTask, plan.one_by_one.size());
             for (std::size_t i = task * kQueriesPerTask; i < last; ++i) {
-                const std::uint32_t query = plan.one_by_one[i];
-                const std::vector<Scored> results = (*touched[worker])(query);
-                found[query - begin] = results;
+                const std::vector<Scored> results = (*touched[worker])(plan.one_by_one[i]);
+                found[plan.one_by_one[i] - begin] = results;  // a copy has no room to spare
             }
         });
         for (std::vector<Scored>& results : found) {
@@ -105,6 +116,7 @@ ThresholdHits run(const Scoring& scoring, const PanelKernels<Panel, Value>& kern
                 all.scores.push_back(result.score);
             }
             all.indptr.push_back(static_cast<std::int64_t>(all.ids.size()));
+            std::vector<Scored>().swap(results);
         }
     }
     return all;

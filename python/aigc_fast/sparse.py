@@ -77,8 +77,9 @@ def sparse_cosine_topk(
     -----
     At most one addition for every two entries that share a column, O(Σ_c n_c·m_c), or one pass over ``b`` for each
     64 rows of ``a`` (16 if not integers), whichever is estimated to be cheaper. Integers (also multiples of a power of
-    two, such as half stars) are added exactly as such, others in float64. Memory: at most about twice the size of
-    ``b``, what 64 rows of ``a`` are as a dense matrix for each thread, and the result.
+    two, such as half stars) are added exactly as such, others in float64. Without ``b``, pairs are scored once for both
+    rows. Memory: at most about twice the size of ``b``, what 64 rows of ``a`` are as a dense matrix for each thread, up
+    to 256 MiB of results of pairs scored once, and the result.
 
     Examples
     --------

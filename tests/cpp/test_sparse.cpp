@@ -175,7 +175,7 @@ void searches_equal_plain_loops(std::mt19937_64& random) {
         std::vector<std::vector<std::pair<double, std::int64_t>>> all;
         for (std::size_t q = 0; q < queries.entries.size(); ++q)
             all.push_back(expected(queries, items, q, options, kAsF64));
-        for (const SparseWay way : {SparseWay::planned, SparseWay::one_by_one, SparseWay::panels})
+        for (const SparseWay way : {SparseWay::planned, SparseWay::one_by_one, SparseWay::panels, SparseWay::mutual})
             for (const bool no_integers : {false, true})
                 for (const std::size_t block_rows : {0, 64, 192}) {
                     override_sparse_plan({way, no_integers, block_rows});

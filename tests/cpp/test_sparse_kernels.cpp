@@ -1,5 +1,6 @@
 // The kernels of sparse scans against plain loops, on every instruction set.
 #include <algorithm>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -96,18 +97,21 @@ void check_peaks(const char* isa, Peaks kernel, std::size_t rows, std::size_t pe
 template <class Panel, class Hits>
 void check_hits(const char* isa, Hits kernel, std::size_t rows, float bound, std::mt19937_64& random) {
     const Estimates<Panel> estimates(rows, random);
-    GuardedArray<float> least(Panel::kLanes);
-    GuardedArray<float> pulled(Panel::kLanes);
-    for (auto& x : least) x = random() % 4 ? bound : 0.75f;
-    for (auto& x : pulled) x = random() % 2 ? 0.0f : 2.0f;
+    LaneBounds<Panel::kLanes> bounds;
+    GuardedArray<float> row_least(rows);
+    for (auto& x : bounds.least) x = random() % 4 ? bound : 0.75f;
+    for (auto& x : bounds.length) x = random() % 2 ? 1.0f : 100.0f;
+    for (auto& x : bounds.pull) x = random() % 2 ? 0.0f : 2.0f;
+    for (auto& x : row_least) x = random() % 2 ? std::numeric_limits<float>::infinity() : 0.75f;
     std::vector<std::uint32_t> expected;
     for (std::size_t r = 0; r < rows; ++r)
         for (std::size_t lane = 0; lane < Panel::kLanes; ++lane)
-            if (!(estimates.product(r, lane) < least[lane] + pulled[lane] * estimates.scale[r]))
+            if (!(estimates.product(r, lane) < std::min(bounds.least[lane], row_least[r] * bounds.length[lane]) *
+                                                   (1.0f + bounds.pull[lane] * estimates.scale[r])))
                 expected.push_back(static_cast<std::uint32_t>(r * Panel::kLanes + lane));
     GuardedArray<std::uint32_t> hits(rows * Panel::kLanes);
     const std::size_t count =
-        kernel(estimates.sums.data(), estimates.scale.data(), rows, least.data(), pulled.data(), hits.data());
+        kernel(estimates.sums.data(), estimates.scale.data(), row_least.data(), rows, bounds, hits.data());
     CHECK_CASE(count == expected.size() && std::equal(expected.begin(), expected.end(), hits.begin()),
                "%s, %zu lanes, %zu rows, bound %g", isa, Panel::kLanes, rows, static_cast<double>(bound));
 }

@@ -42,7 +42,7 @@ struct SparseOptions {
 ThresholdHits sparse_topk(const CsrMatrix& queries, const CsrMatrix& items, const SparseOptions& options);
 
 // For tests: makes small inputs take the ways of large ones; the default lets the planner choose.
-enum class SparseWay { planned, one_by_one, panels };
+enum class SparseWay { planned, one_by_one, panels, mutual };
 struct SparsePlanOverride {
     SparseWay way = SparseWay::planned;
     bool no_integers = false;    // float64 sums, whatever the values are
