@@ -24,7 +24,7 @@ struct SparsePlan {
 namespace sparse_costs {             // nanoseconds of one thread
 constexpr double kPanelEntry = 1.0;  // of all rows, whatever the queries of the panel have
 constexpr double kPanelRow = 10.0;   // a look at its sums
-constexpr double kOffer = 12000.0;   // all that a row is offered by others
+constexpr double kOffer = 270.0;     // of the k results of a row: what others offer it
 constexpr double kAddition = 1.6;    // one by one: an entry of the query's lists
 constexpr double kTouchedRow = 6.0;  // the score of one
 constexpr double kIndexEntry = 6.0;  // of the inverted index, which panels do not need
@@ -101,7 +101,7 @@ bool plan_mutual(const Scoring& scoring, const EntryRows<Value>& rows, std::size
     if (takers == 0 || way == SparseWay::one_by_one || way == SparseWay::panels) return false;
     if (way == SparseWay::mutual) return true;
     if (MutualResults::bytes(takers, scoring.k()) > kMostBytes) return false;
-    double cost = static_cast<double>(takers) * kOffer;
+    double cost = static_cast<double>(takers) * static_cast<double>(scoring.k()) * kOffer;
     for (std::size_t first = 0; first < takers; first += lanes)
         cost += static_cast<double>(rows.entries_from(first)) * kPanelEntry +
                 static_cast<double>(rows.count() - first) * kPanelRow;

@@ -16,7 +16,7 @@ from aigc_fast import _core, available_isas, cosine_similarity, sparse_cosine_to
 from . import reference
 
 ONE_BY_ONE, PANELS, MUTUAL = 1, 2, 3
-ALL_WAYS = list(itertools.product((0, ONE_BY_ONE, PANELS, MUTUAL), (False, True)))  # way, float64 sums whatever the values
+ALL_WAYS = list(itertools.product((0, ONE_BY_ONE, PANELS, MUTUAL), (False, True)))  # way, no integers
 
 
 @contextlib.contextmanager
