@@ -9,4 +9,8 @@ module                      takes the place of                             extra
 ``sentence_transformers``   ``util.semantic_search``                       none
 ``sklearn``                 ``KNeighborsTransformer(metric="cosine")``     ``sklearn``
 ==========================  =============================================  ===================
+
+Each is tested against the original's own answer (``tests/adapters``). The ``test`` extra brings all but RecTools, which
+takes NumPy below 2 on Python up to 3.12 (RecTools 0.19): its test needs an environment of its own,
+``pip install '.[rectools]' pytest hypothesis && pytest tests/adapters``.
 """

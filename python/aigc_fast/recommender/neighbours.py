@@ -172,8 +172,9 @@ class ItemKNN(_Neighbours):
 
     Notes
     -----
-    Model-based: `fit` searches every item's neighbours, `recommend` is a sparse product. Items that
-    resemble nothing in the history are not returned.
+    Model-based: `fit` searches every item's neighbours, `recommend` is a sparse product. `partial_fit` searches all of
+    them again, like `fit`: one item's new interactions move its similarity to any other, and where it leaves a list of
+    k, what follows is not known. Items that resemble nothing in the history are not returned.
 
     Examples
     --------
