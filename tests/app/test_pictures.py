@@ -53,6 +53,10 @@ def test_users_and_items_are_those_drawn(made):
     assert (liked[:, None] == of).any(axis=1).all()
     quality = made.quality()
     assert {"precision", "coverage", "share_of_taste"} <= set(quality)
+    cosines = made.items.astype(np.float64) @ made.items.T.astype(np.float64)
+    np.fill_diagonal(cosines, -1)
+    nearest = made.kinds[cosines.argmax(axis=1)[made.likes.indices]]
+    assert quality["real_share_of_taste"] == pytest.approx((nearest[:, None] == of).any(axis=1).mean())
 
 
 def write_images(folder: Path, images: Images) -> None:
