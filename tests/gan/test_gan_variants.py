@@ -61,6 +61,23 @@ def test_every_variant_trains_repeats_saves_and_leaves_the_global_stream_alone(s
     assert_same_state(loaded.partial_fit(*pairs)._state.snapshot(), gan.partial_fit(*pairs)._state.snapshot())
 
 
+@pytest.mark.parametrize("settings", [{}, {"image_shape": (4, 8)}, {"loss": "hinge"}], ids=str)
+def test_training_in_mixed_precision(settings):
+    """Layers compute in bfloat16 where the caller says so; weights, and what is generated, stay float32."""
+    pairs = draw_pairs(64, seed=0, vector_dim=32)
+    plain, mixed = small_gan(epochs=2, **settings), small_gan(epochs=2, **settings)
+    plain.fit(*pairs, progress=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed.fit(*pairs, progress=False)
+        inside = mixed.generate(pairs[1][:3])
+    assert inside.dtype == np.float32
+    assert np.array_equal(inside, mixed.generate(pairs[1][:3]))
+    one, other = (gan.generator_.output.state_dict() for gan in (plain, mixed))
+    assert all(weights.dtype == torch.float32 for weights in other.values())
+    assert any((one[name] != other[name]).any() for name in one)  # it did something
+    assert mixed.history_["energy_score"] == pytest.approx(plain.history_["energy_score"], abs=0.05)
+
+
 def test_hinge_losses_by_hand():
     state, batch, config = start(loss="hinge")
     rng = copy.deepcopy(state.rng.get_state())

@@ -74,6 +74,7 @@ def noise_rows(streams: Sequence[tuple[int, ...]], n_vectors: int, noise_dim: in
 
 
 @torch.inference_mode()
+@torch.autocast("cpu", enabled=False)  # the caller's would round what is generated, and measured
 def _forward(generator: Generator, noise: NDArray[np.float32], condition: NDArray[np.float32]) -> NDArray[np.float32]:
     blocks = zip(torch.from_numpy(noise).split(BLOCK_ROWS), torch.from_numpy(condition).split(BLOCK_ROWS), strict=True)
     outputs = []
