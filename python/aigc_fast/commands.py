@@ -149,7 +149,7 @@ def pictures(
     folder: Annotated[Path | None, typer.Option(help="Folder of Fashion-MNIST; Debian's without it.")] = None,
     items: Annotated[int, typer.Option(min=200, help="Images in the catalogue.")] = 6000,
     users: Annotated[int, typer.Option(min=20, help="Made-up users.")] = 1000,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of the training.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of the training.")] = 30,
     seed: Seed = 0,
 ) -> None:
     """Generate pictures of clothes for made-up users with tastes, and find the nearest real items (Fashion-MNIST)."""

@@ -104,7 +104,7 @@ def make_pictures(
     *,
     n_items: int = 6000,
     n_users: int = 1000,
-    epochs: int = 10,
+    epochs: int = 30,
     seed: int = 0,
     progress: bool = False,
 ) -> Pictures:

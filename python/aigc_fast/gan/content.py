@@ -62,7 +62,8 @@ class ContentGAN:
         ``"hinge"``: with a spectrally normalized discriminator.
         ``"non_saturating"``: ``L_G = -E[log D(G(z))]``, ``L_D = -E[log D(x)] - E[log(1 - D(G(z)))]``.
     penalty
-        Weight gamma of ``gamma / 2 * (R1 + R2)``; the relativistic loss alone uses it.
+        Weight gamma of ``gamma / 2 * (R1 + R2)``; the relativistic loss alone uses it. A gradient for unit vectors of d
+        columns is the root of d times one for entries of size 1, so images take a smaller weight than the default.
     pack
         Pairs that the discriminator judges together (PacGAN), against collapse.
     adversarial
