@@ -78,6 +78,17 @@ def test_training_in_mixed_precision(settings):
     assert mixed.history_["energy_score"] == pytest.approx(plain.history_["energy_score"], abs=0.05)
 
 
+def test_mixed_precision_uses_the_weights_of_now():
+    """Autocast keeps rounded copies of weights until it ends; a step must not compute with those of the step before."""
+    state, batch, config = start(loss="hinge")
+    with torch.autocast("cpu", torch.bfloat16):
+        discriminator_step(state, batch, config)
+        generator_step(state, batch, config)
+        inside = state.generator(torch.zeros(6, 4), batch.conditions)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(inside, state.generator(torch.zeros(6, 4), batch.conditions))
+
+
 def test_hinge_losses_by_hand():
     state, batch, config = start(loss="hinge")
     rng = copy.deepcopy(state.rng.get_state())

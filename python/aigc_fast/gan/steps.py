@@ -106,4 +106,5 @@ def _descend(optimizer: Adam, loss: Tensor) -> Tensor:
     loss.backward()
     distributed.average_gradients(optimizer)
     optimizer.step()
+    torch.clear_autocast_cache()  # under an autocast of the caller's: the rounded copies of the weights are old now
     return distributed.mean(loss.detach())
