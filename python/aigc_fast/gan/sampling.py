@@ -74,12 +74,12 @@ def noise_rows(streams: Sequence[tuple[int, ...]], n_vectors: int, noise_dim: in
 
 
 @torch.inference_mode()
-@torch.autocast("cpu", enabled=False)  # the caller's would round what is generated, and measured
 def _forward(generator: Generator, noise: NDArray[np.float32], condition: NDArray[np.float32]) -> NDArray[np.float32]:
     blocks = zip(torch.from_numpy(noise).split(BLOCK_ROWS), torch.from_numpy(condition).split(BLOCK_ROWS), strict=True)
     outputs = []
     for block in blocks:
         missing = -len(block[0]) % ROW_MULTIPLE
         padded = (pad(rows, (0, 0, 0, missing)) for rows in block)
-        outputs.append(generator(*padded)[: len(block[0])])
+        with torch.autocast("cpu", enabled=False):  # the caller's would round what is generated, and measured
+            outputs.append(generator(*padded)[: len(block[0])])
     return torch.cat(outputs).numpy()
