@@ -52,8 +52,8 @@ void register_runtime(py::module_& module) {
             override_plan(overrides);
         },
         py::arg("way") = py::none(), py::arg("threads") = 0, py::arg("block_rows") = 0, py::arg("first_stride") = 0,
-        "For tests: make small inputs take the ways of large ones ('direct', 'f32', 'bf16', 'int8'); without "
-        "arguments, let the planner choose again.");
+        "For tests: make small inputs take the ways of large ones ('direct', 'f32', 'bf16', 'int8', "
+        "'cascade'); without arguments, let the planner choose again.");
 }
 
 }  // namespace aigc_fast::bindings
