@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/interpreter_lock.hpp"
 #include "device.hpp"
 #include "dlpack.hpp"
 #include "driver.hpp"
@@ -20,9 +21,10 @@ namespace py = pybind11;
 namespace aigc_fast::cuda {
 namespace {
 
-using ReleaseGil = py::call_guard<py::gil_scoped_release>;  // the driver may block, and a fake one calls Python
-using Lists = std::pair<Address, Address>;                  // indptr, ids
-using Page = std::pair<Address, Address>;                   // scores, ids
+using bindings::LockReleased;
+using ReleaseGil = py::call_guard<LockReleased>;  // the driver may block, and a fake one calls Python
+using Lists = std::pair<Address, Address>;        // indptr, ids
+using Page = std::pair<Address, Address>;         // scores, ids
 
 template <class T>
 T* pointer(Address address) {
@@ -98,7 +100,7 @@ PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
         "load_kernels",
         [](int device, const py::bytes& image) {
             const char* data = PyBytes_AS_STRING(image.ptr());
-            const py::gil_scoped_release release;
+            const LockReleased released;
             load_kernels(device, data);
         },
         py::arg("device"), py::arg("image"), "Load a fatbin or cubin; raises NoImageError where nothing in it fits.");
@@ -126,7 +128,7 @@ PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
             if ((array.flags() & py::array::c_style) == 0) throw std::invalid_argument("the array must be contiguous");
             const void* data = array.data();
             const std::size_t bytes = static_cast<std::size_t>(array.nbytes());
-            const py::gil_scoped_release release;
+            const LockReleased released;
             copy_to_device_and_wait(device, stream, to, data, bytes);
         },
         py::arg("device"), py::arg("stream"), py::arg("to"), py::arg("array"), "Copy a host array, and wait.");
@@ -136,7 +138,7 @@ PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
             if ((array.flags() & py::array::c_style) == 0) throw std::invalid_argument("the array must be contiguous");
             void* data = array.mutable_data();
             const std::size_t bytes = static_cast<std::size_t>(array.nbytes());
-            const py::gil_scoped_release release;
+            const LockReleased released;
             copy_to_host_and_wait(device, stream, data, source, bytes);
         },
         py::arg("device"), py::arg("stream"), py::arg("source"), py::arg("array"), "Copy to a host array, and wait.");

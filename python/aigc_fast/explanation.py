@@ -38,7 +38,7 @@ class Explanation:
     survivors: tuple[float | None, ...]
 
     def __str__(self) -> str:
-        lines = []
+        lines = [] if self.rows else [f"0 rows, {self.queries} queries"]
         for rows, r, survivors in zip(self.rows, self.reports, self.survivors, strict=True):
             costs = {way: getattr(r, f"{way}_cost") for way in ("direct", "f32", "bf16", "int8", "cascade")}
             estimates = ", ".join(f"{way} {cost / 1e6:.2f} ms" for way, cost in costs.items() if np.isfinite(cost))

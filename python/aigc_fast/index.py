@@ -92,7 +92,8 @@ class CosineIndex:
         rows = as_matrix(on_host(items), "items").array
         id_array = None if ids is None else distinct_ids(ids, "ids", rows.shape[0])
         codes = self._coder.build(rows, id_array, progress)
-        base = Segment(rows, None if id_array is None else Lookup(id_array), codes, borrowed=True)
+        borrowed = rows is items or not rows.flags.owndata  # else converted: from a list, integers, another byte order
+        base = Segment(rows, None if id_array is None else Lookup(id_array), codes, borrowed)
         self._begin(base, rows.shape[0] if id_array is None else int(id_array.max(initial=-1)) + 1)
 
     def _prepare(self, metric: Metric, num_threads: int | None, gpu: int | None) -> None:
@@ -164,14 +165,14 @@ class CosineIndex:
         Raises
         ------
         ValueError
-            The shape does not fit, or an id is there already.
+            The shape does not fit, an id is there already, or a number is too large for the dtype of the index.
         TypeError
-            The dtype of the items does not cast to that of the index.
+            The dtype of the items does not cast to that of the index; bfloat16 and others do not cast to each other.
         """
         with self._lock:
             rows = self._checked_rows(items)
             new_ids = self._new_ids(ids, rows.shape[0])
-            self._publish(self._writer.appended(self._snapshot, rows, new_ids))
+            self._snapshot = self._writer.appended(self._snapshot, rows, new_ids)
         return new_ids
 
     def remove(self, ids: Any) -> None:
@@ -183,7 +184,7 @@ class CosineIndex:
             An id is not in the index; nothing is removed then.
         """
         with self._lock:
-            self._publish(self._writer.without(self._snapshot, np.unique(integers(ids, "ids"))))
+            self._snapshot = self._writer.without(self._snapshot, np.unique(integers(ids, "ids")))
 
     def update(self, ids: Any, items: Any) -> None:
         """Replace the rows of items, all at once for readers; errors as for ``add`` and ``remove``."""
@@ -191,10 +192,7 @@ class CosineIndex:
             rows = self._checked_rows(items)
             wanted = distinct_ids(ids, "ids", rows.shape[0])
             without = self._writer.without(self._snapshot, np.sort(wanted))
-            self._publish(self._writer.appended(without, rows, wanted))
-
-    def _publish(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+            self._snapshot = self._writer.appended(without, rows, wanted)
 
     def _checked_rows(self, items: Any) -> npt.NDArray[Any]:
         rows = as_matrix(items, "items").array
@@ -203,11 +201,18 @@ class CosineIndex:
         bfloat16 = np.dtype(np.uint16)
         castable = bfloat16 not in (rows.dtype, base.dtype) and np.can_cast(rows.dtype, base.dtype, "same_kind")
         if rows.dtype != base.dtype and not castable:
-            raise TypeError(f"items must have a dtype that casts to the index's ({base.dtype}), got {rows.dtype}")
-        return rows.astype(base.dtype, copy=False)
+            wanted, got = _name_of(base.dtype), _name_of(rows.dtype)
+            raise TypeError(f"items must have a dtype that casts to the index's ({wanted}), got {got}")
+        try:
+            with np.errstate(over="raise"):
+                return rows.astype(base.dtype, copy=False)
+        except FloatingPointError:
+            raise ValueError(f"items has numbers too large for the index's dtype, {_name_of(base.dtype)}") from None
 
     def _new_ids(self, ids: Any, count: int) -> Ids:
         if ids is None:
+            if self._next_id + count > 2**63:
+                raise ValueError("ids must be given: none are left to count on after the largest one, 2**63 - 1")
             new_ids = np.arange(self._next_id, self._next_id + count, dtype=np.int64)
         else:
             new_ids = distinct_ids(ids, "ids", count)
@@ -252,7 +257,7 @@ class CosineIndex:
         index = cls.__new__(cls)
         metric: Metric = facts["metric"]  # type: ignore[assignment]
         index._prepare(metric, None, choose(device, {}))
-        index._begin(index_file.segment_of(arrays, facts, index._coder.encode), int(facts["next_id"]))
+        index._begin(index_file.segment_of(arrays, facts, index._coder.build), int(facts["next_id"]))
         return index
 
     def __getstate__(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
@@ -325,7 +330,7 @@ class CosineIndex:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the index keeps beside the caller's array."""
+        """Bytes that the index keeps beside the caller's array; all of them where that had to be converted."""
         total = 0
         for segment in self._snapshot.segments:
             arrays = list(index_head.arrays_of(segment.codes).values()) if segment.codes is not None else []
@@ -337,9 +342,12 @@ class CosineIndex:
         return self._snapshot.count
 
     def __repr__(self) -> str:
-        dtype = self._snapshot.segments[0].rows.dtype
-        kind = "bfloat16" if dtype == np.uint16 else str(dtype)
-        return f"CosineIndex({len(self)} items, dim={self.dim}, metric={self._metric!r}, dtype={kind})"
+        dtype = _name_of(self._snapshot.segments[0].rows.dtype)
+        return f"CosineIndex({len(self)} items, dim={self.dim}, metric={self._metric!r}, dtype={dtype})"
+
+
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return "bfloat16" if dtype == np.uint16 else str(dtype)
 
 
 def _on_gpu(gpu: int | None, metric: Metric) -> IndexOnGpu | None:

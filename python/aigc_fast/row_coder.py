@@ -24,7 +24,7 @@ class RowCoder:
         self._metric = metric
         self._num_threads = num_threads
 
-    def build(self, rows: npt.NDArray[Any], ids: Ids | None, progress: bool) -> _core.ItemCodes | None:
+    def build(self, rows: npt.NDArray[Any], ids: Ids | None, progress: bool = False) -> _core.ItemCodes | None:
         """Code the first rows of an index, with heads where a sample says that they pay."""
         codes = self._encode(rows, ids, progress)
         return None if codes is None else index_head.with_head(rows, codes, self._metric, threads(self._num_threads))

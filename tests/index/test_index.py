@@ -243,3 +243,32 @@ def test_what_progress_raises_stops_the_build():
 
     with pytest.raises(KeyboardInterrupt, match="3000"):
         aigc_fast._core.ItemCodes.encode(rows, None, "cosine", 2, stop)
+
+
+def test_no_ids_after_the_largest():
+    index = CosineIndex(np.eye(2, dtype=np.float32), ids=[0, np.iinfo(np.int64).max])
+    with pytest.raises(ValueError, match="ids must be given"):
+        index.add(np.ones((1, 2), np.float32))
+    assert index.add(np.ones((1, 2), np.float32), ids=[7]).tolist() == [7]
+
+
+def test_rows_that_do_not_fit_the_dtype():
+    index = CosineIndex(np.eye(3, dtype=np.float32))
+    with pytest.raises(ValueError, match="items has numbers too large for the index's dtype, float32"):
+        index.add([[1e200, 0, 0]])
+    assert index.add([[np.inf, 0, 0]]).tolist() == [3]  # as in the items at the start: there, and never a result
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"index's \(float32\), got bfloat16"):
+        index.add(torch.eye(3).bfloat16())
+
+
+def test_nbytes_counts_rows_that_had_to_be_converted():
+    rows = np.eye(300, dtype=np.float32)
+    in_place = CosineIndex(rows).nbytes
+    assert CosineIndex(rows[:, ::-1]).nbytes == in_place
+    assert CosineIndex(rows.tolist()).nbytes == in_place + 2 * rows.nbytes  # float64 now
+    assert CosineIndex(rows.astype(">f4")).nbytes == in_place + rows.nbytes
+
+
+def test_explanation_of_nothing():
+    assert str(CosineIndex(np.empty((0, 3), np.float32)).explain(np.eye(3), 1)) == "0 rows, 3 queries"
