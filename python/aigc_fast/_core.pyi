@@ -210,7 +210,7 @@ def override_sparse_plan(
     block_rows: typing.SupportsInt | typing.SupportsIndex = 0,
 ) -> None:
     """
-    For tests: make small inputs take the ways of large ones (1: queries one by one, 2: panels); without arguments, let the planner choose again.
+    For tests: make small inputs take the ways of large ones (1: queries one by one, 2: panels, 3: panels that score a pair once for both); without arguments, let the planner choose again.
     """
 
 def set_isa(name: str) -> None:
