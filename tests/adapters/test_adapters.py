@@ -60,6 +60,9 @@ def test_implicit():
     assert ours.similar_items([5, 8], 4)[0].tolist() == model.similar_items([5, 8], 4)[0].tolist()
     with pytest.raises(ValueError, match="must not both be given"):
         ours.recommend(0, seen[[0]], items=[1], filter_items=[2])
+    for like_implicit in (model, ours):  # and what cannot be left out is not passed over
+        with pytest.raises(ValueError, match="user_items"):
+            like_implicit.recommend(0, None)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -169,3 +169,10 @@ def test_no_rows(path):
     path.write_text("")
     rows = read_rows(path, TAB)
     assert [len(column) for column in rows] == [0, 0, 0, 0]
+
+
+def test_times_in_nanoseconds_keep_all_digits(path):
+    """They have 19, more than float64 holds."""
+    times = [1234567890123456789, 2**63 - 1, -1234567890123456789, 7]
+    path.write_text("".join(f"1\t{row}\t3\t{time}\n" for row, time in enumerate(times)))
+    assert read_rows(path, TAB).timestamps.tolist() == times

@@ -366,3 +366,15 @@ def test_fit_refuses(name, user_items, error, message):
 def test_recommend_refuses(fitted, arguments, error, message):
     with pytest.raises(error, match=message):
         fitted.recommend(**arguments)
+
+
+@pytest.mark.parametrize("name", [name for name in RECOMMENDERS if not name.startswith("Generative")])
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0), (1, 1), (3, 3)])
+def test_nothing_to_learn_from(name, shape):
+    """Lists of the form of any others, from a training matrix without entries."""
+    model = RECOMMENDERS[name]().fit(csr_matrix(shape))
+    lists = model.recommend(np.arange(shape[0]), n=4)
+    assert_lists(lists, shape[0], 4)
+    assert_lists(model.recommend(-1, n=4, user_items=csr_matrix((1, shape[1]))), 1, 4)
+    if name != "TopPop":  # which ranks items that nobody has
+        assert not lists.counts.any()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK
-from aigc_fast.recommender import accuracy_by_user, evaluate, rating_errors
+from aigc_fast.recommender import accuracy_by_user, diversity_by_user, evaluate, rating_errors
 from aigc_fast.recommender.evaluation import gini
 
 ORACLE = {
@@ -167,7 +167,7 @@ def test_optional_metrics_need_their_inputs():
 @pytest.mark.parametrize(
     ("ids", "arguments", "message"),
     [
-        ([[0, 1]], {"cutoffs": [3]}, "cutoffs holds 3; the lists of topk have 2 slots"),
+        ([[0, 1]], {"cutoffs": [3]}, "cutoffs is 3; the lists of topk have 2 slots"),
         ([[0, 1]], {"cutoffs": [0]}, "cutoffs is 0; at least 1"),
         ([[0, 4]], {}, "topk.ids holds ids from 0 to 4; -1 to 3 are taken"),
         ([[-2, 0]], {}, "topk.ids holds ids from -2"),
@@ -196,3 +196,23 @@ def test_rating_errors():
     assert np.isnan(list(rating_errors([], []).values())).all()
     with pytest.raises(ValueError, match=r"predicted has shape \(2,\) and actual \(3,\)"):
         rating_errors([1, 2], [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda lists, n: accuracy_by_user(lists, csr_matrix([[1, 0]]), n),
+        lambda lists, n: diversity_by_user(lists, np.eye(2), n),
+    ],
+)
+def test_the_length_is_named_as_the_caller_knows_it(measure):
+    lists = TopK(np.ones((1, 2)), np.array([[0, 1]]), np.array([2]))
+    for n, message in ((3, "^n is 3; the lists of topk have 2 slots"), (0, "^n is 0; at least 1")):
+        with pytest.raises(ValueError, match=message):
+            measure(lists, n)
+
+
+@pytest.mark.parametrize("pairs", [([np.nan, 3], [1, 3]), ([1, 3], [1, np.inf])])
+def test_ratings_that_are_no_numbers_are_not_passed_over(pairs):
+    with pytest.raises(ValueError, match=r"(predicted|actual) holds NaN or infinite"):
+        rating_errors(*pairs)

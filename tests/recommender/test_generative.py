@@ -352,3 +352,32 @@ def test_the_default_generator_names_its_extra(monkeypatch):
     monkeypatch.setattr("aigc_fast.errors.require", refuse)
     with pytest.raises(MissingExtraError, match=r"pip install 'aigc-fast\[gan\]'"):
         GenerativeRecommender().fit(history(), item_vectors=vectors())
+
+
+def test_what_is_refused_leaves_no_half_trained_model():
+    model = GenerativeRecommender(FakeGenerator(), half_life=1.0)
+    with pytest.raises(ValueError, match="half_life takes timestamps"):
+        model.fit(csr_matrix(np.ones((3, 4))))
+    with pytest.raises(NotFittedError):
+        model.recommend(0)
+    with pytest.raises(ValueError, match="rating_weight is 'cubic'"):
+        GenerativeRecommender(FakeGenerator(), rating_weight="cubic")
+    with pytest.raises(ValueError, match=r"user_items has shape \(1, 4\); two users and two items at least"):
+        GenerativeRecommender(FakeGenerator()).fit(csr_matrix(np.ones((1, 4))))
+
+
+def test_a_refused_refit_changes_nothing():
+    vectors = np.random.default_rng(0).standard_normal((4, 3))
+    model = GenerativeRecommender(FakeGenerator()).fit(csr_matrix(np.ones((3, 4))), item_vectors=vectors)
+    before = model.similar_items([0, 1], n=3)
+    with pytest.raises(ValueError, match="timestamps must have an entry exactly where"):
+        model.fit(csr_matrix(np.ones((3, 4))), item_vectors=-vectors[::-1], timestamps=csr_matrix((3, 4)))
+    for left, right in zip(model.similar_items([0, 1], n=3), before, strict=True):
+        assert np.array_equal(left, right)
+
+
+def test_another_ranking_shares_what_was_learned():
+    model = GenerativeRecommender(FakeGenerator()).fit(csr_matrix(np.ones((3, 4))), item_vectors=np.eye(4))
+    other = model.with_ranking(popularity=0.5)
+    assert other.profiles_ is model.profiles_
+    assert other.gan_ is model.gan_

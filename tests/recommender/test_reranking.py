@@ -121,7 +121,7 @@ def test_bad_arguments():
         ({"trade_off": float("nan")}, "trade_off is nan"),
         ({"method": "mrr"}, "method is 'mrr'; 'mmr' or 'dpp'"),
         ({"n": 0}, "n is 0"),
-        ({"item_vectors": np.eye(5)}, "candidates hold ids"),
+        ({"item_vectors": np.eye(5)}, "candidates.ids holds ids"),
         ({"candidates": TopK(lists.scores[:2], lists.ids, lists.counts)}, "a TopK is taken"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -65,7 +65,7 @@ def test_items_are_adopted_once_and_the_market_ends_when_all_is():
     assert info["adopted"].toarray().tolist() == [[0, 0], [0, 1], [1, 1]]
     assert history.data.tolist() == [1] * 6
     assert terminated
-    with pytest.raises(ValueError, match="lists of 3 users are taken"):
+    with pytest.raises(ValueError, match="ints, 3 rows, are taken"):
         env.step(lists_of([[0]]))
 
 
@@ -169,3 +169,24 @@ def test_the_stop_condition_of_the_feedback_loop_at_work(patience, why):
     else:
         listed = sum(int(done.lists.counts.sum()) for done in loop.rounds_)
         assert listed == 20 * 30 - history.nnz  # every unseen item was shown once
+
+
+def test_random_items_say_what_they_are():
+    assert repr(RandomItems(seed=3)) == "RandomItems(seed=3)"
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([[1, 1], [0, 2]], "action.ids: row 0 lists an item twice"),
+        ([[0, 3], [0, 1]], "action.ids holds ids from 0 to 3; -1 to 2 are taken"),
+        ([[0, 1]], "action.ids is int64 of shape"),
+    ],
+)
+def test_an_action_is_a_list_for_every_user(ids, message):
+    env = MarketEnv(Market(n_users=2, n_items=3, history=1))
+    with pytest.raises(RuntimeError, match="call reset"):
+        env.step(TopK(np.ones((2, 2)), np.array([[0, 1], [0, 1]]), np.array([2, 2])))
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=message):
+        env.step(TopK(np.ones(np.shape(ids)), np.array(ids), np.full(len(ids), 2)))

@@ -64,6 +64,8 @@ class AigcFactors:
         ids, scores
             (m, N), or (N,) for one user.
         """
+        if filter_already_liked_items and user_items is None:
+            raise ValueError("user_items is None; filter_already_liked_items takes what the users have")
         users = np.atleast_1d(np.asarray(userid, np.int64))
         if filter_items is not None and items is not None:
             raise ValueError("filter_items and items must not both be given")

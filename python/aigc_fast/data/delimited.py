@@ -256,9 +256,11 @@ def _timestamps(block: _Block, column: int) -> npt.NDArray[np.int64]:
     values, valid = _integers(block, column)
     for row in np.flatnonzero(~valid):
         number = _number(block, int(row), column, "timestamp")
-        if abs(number) >= 2.0**63:
+        text = _field(block, int(row), column)
+        whole = int(text) if text.removeprefix("-").isdecimal() else int(number)  # all digits, where float64 has 15
+        if not -(2**63) <= whole < 2**63:
             fail(block.path, int(block.lines[row]), f"timestamp {number:g} exceeds int64")
-        values[row] = int(number)
+        values[row] = whole
     return values
 
 

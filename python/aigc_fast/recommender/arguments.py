@@ -25,28 +25,36 @@ def as_csr(
 ) -> csr_matrix:
     """Return ``value`` as CSR with sorted, unique indices and finite values; the input is never modified.
 
-    Explicit zeros stay entries. ``shape`` gives the sizes that are fixed (None: any), ``dtype`` the type to
-    convert to (None: as it comes).
+    Explicit zeros stay entries, and duplicates are added up. ``shape`` gives the sizes that are fixed (None: any).
+    ``dtype`` is the type to convert to, which makes a copy; None: the type of the input, and where nothing is to be
+    put in order, its arrays.
 
     Raises
     ------
     TypeError
-        Not a SciPy sparse matrix.
+        Not a SciPy sparse matrix of real numbers.
     ValueError
-        Another shape, or a value that is NaN or infinite (in ``dtype``).
+        Another shape, indices out of range, or a value that is NaN or infinite (in ``dtype``).
     """
     if not issparse(value):
         raise TypeError(f"{name} is a {type(value).__name__}; a SciPy sparse matrix (CSR) is taken")
     if value.ndim != 2 or any(want not in (None, got) for want, got in zip(shape, value.shape, strict=True)):
         wanted = " × ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"{name} has shape {value.shape}; {wanted} is taken")
-    matrix = csr_matrix(value)  # shares the arrays of a CSR input
-    if not matrix.has_canonical_format:
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
-    if dtype is not None:
+    if value.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {value.dtype}; real numbers are taken")
+    if dtype is not None:  # before duplicates are added up, which a small type of integers may not hold
         with np.errstate(over="ignore"):  # what exceeds the range becomes infinite, and is refused below
-            matrix = matrix.astype(dtype)
+            value = value.astype(dtype)
+    matrix = csr_matrix(value)  # shares the arrays of CSR
+    try:
+        matrix.check_format(full_check=True)  # SciPy's products trust the indices
+    except ValueError as error:
+        raise ValueError(f"{name} is no valid CSR matrix: {error}") from None
+    if not matrix.has_canonical_format:
+        if dtype is None:
+            matrix = matrix.copy()
+        matrix.sum_duplicates()
     if not np.isfinite(matrix.data).all():
         raise ValueError(f"{name} holds values that are NaN or infinite as {matrix.dtype}")
     return matrix
@@ -116,6 +124,20 @@ def as_dense(name: str, value: npt.ArrayLike, rows: int | None = None) -> npt.ND
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds NaN or infinite values")
     return array
+
+
+def as_listed(name: str, value: npt.ArrayLike, n_lists: int, n_items: int) -> npt.NDArray[np.integer[Any]]:
+    """Return the ids (n_lists, n) of lists, -1 where a slot is missing; no list has an item twice."""
+    ids = np.asarray(value)
+    if ids.dtype.kind != "i" or ids.ndim != 2 or len(ids) != n_lists:
+        raise ValueError(f"{name} is {ids.dtype} of shape {ids.shape}; ints, {n_lists} rows, are taken")
+    if ids.size and (ids.min() < -1 or ids.max() >= n_items):
+        raise ValueError(f"{name} holds ids from {ids.min()} to {ids.max()}; -1 to {n_items - 1} are taken")
+    ranked = np.sort(ids, axis=1)
+    twice = (ranked[:, 1:] == ranked[:, :-1]) & (ranked[:, 1:] >= 0)
+    if twice.any():
+        raise ValueError(f"{name}: row {np.argmax(twice.any(axis=1))} lists an item twice")
+    return ids
 
 
 def as_allow(allow: Allow | None, n_rows: int, n_items: int) -> Pattern | npt.NDArray[np.bool_] | None:

@@ -13,8 +13,9 @@ from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK
 from aigc_fast.recommender import model_file
-from aigc_fast.recommender.arguments import CSR, Allow, Pattern, as_allow, as_count, as_csr, as_ids
+from aigc_fast.recommender.arguments import CSR, Allow, as_allow, as_count, as_csr, as_ids
 from aigc_fast.recommender.histories import merge, widen
+from aigc_fast.recommender.request import Request
 
 if TYPE_CHECKING:
     from typing import Self  # Python 3.11; annotations are not evaluated
@@ -52,15 +53,19 @@ class Recommender(ABC):
         Parameters
         ----------
         user_items : (n_users, n_items) CSR
-            Every entry is an interaction, its value is the weight (a rating, a count, 1).
+            Every entry is an interaction, its value is the weight (a rating, a count, 1). Duplicates add up. It is
+            copied, so the model does not change with it.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        TypeError, ValueError
+            No SciPy sparse matrix of finite real numbers.
         """
-        matrix = as_csr("user_items", user_items, dtype=np.float32)
-        self._fit(matrix)
-        self.user_items_ = matrix
+        self._learn(as_csr("user_items", user_items, dtype=np.float32))
         return self
 
     def partial_fit(self, user_items: CSR) -> Self:
@@ -78,15 +83,13 @@ class Recommender(ABC):
 
         Notes
         -----
-        As expensive as `fit`, unless the notes of a class say otherwise.
+        As expensive as `fit`, beside O(nnz log nnz) to join the interactions.
         """
         known = self._fitted()
         new = as_csr("user_items", user_items, dtype=np.float32)
         if new.shape[0] < known.shape[0] or new.shape[1] < known.shape[1]:
             raise ValueError(f"user_items has shape {new.shape}; at least {known.shape} as in fit is taken")
-        matrix = merge(widen(known, new.shape[1], new.shape[0]), new).history
-        self._partial_fit(matrix, np.unique(new.indices).astype(np.int64))
-        self.user_items_ = matrix
+        self._learn(merge(widen(known, new.shape[1], new.shape[0]), new).history)
         return self
 
     def recommend(
@@ -128,14 +131,7 @@ class Recommender(ABC):
         TypeError, ValueError
             An argument of the wrong type, shape or range.
         """
-        n_users, n_items = self._fitted().shape
-        ids = as_ids("user_ids", user_ids, n_users if user_items is None else None)
-        if user_items is None:
-            history = self.user_items_[ids]
-        else:
-            history = as_csr("user_items", user_items, (len(ids), n_items), np.float32)
-        exclude = (history.indptr, history.indices) if exclude_seen else None
-        return self._recommend(ids, history, as_count("n", n), exclude, as_allow(allow, len(ids), n_items))
+        return self._recommend(self._request(user_ids, n, user_items, exclude_seen, allow))
 
     def predict(self, user_ids: npt.ArrayLike, item_ids: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Ratings that users would give to items.
@@ -235,19 +231,26 @@ class Recommender(ABC):
         """Learn from the checked matrix, which becomes ``user_items_``."""
 
     @abstractmethod
-    def _recommend(
-        self,
-        user_ids: npt.NDArray[np.int64],
-        history: csr_matrix,
-        n: int,
-        exclude: Pattern | None,
-        allow: Pattern | npt.NDArray[np.bool_] | None,
-    ) -> TopK:
-        """Make a list for each history; ``user_ids`` outside the training rows are new users."""
+    def _recommend(self, request: Request) -> TopK:
+        """Make a list for each history of the request."""
 
-    def _partial_fit(self, user_items: csr_matrix, changed_items: npt.NDArray[np.int64]) -> None:
-        """Learn from the grown matrix, in which these columns are not what they were."""
+    def _learn(self, user_items: csr_matrix) -> None:
         self._fit(user_items)
+        self._derive(user_items)
+        self.user_items_ = user_items
+
+    def _request(
+        self, user_ids: npt.ArrayLike, n: int, user_items: CSR | None, exclude_seen: bool, allow: Allow | None
+    ) -> Request:
+        """Check the arguments of `recommend`."""
+        n_users, n_items = self._fitted().shape
+        ids = as_ids("user_ids", user_ids, n_users if user_items is None else None)
+        if user_items is None:
+            history = self.user_items_[ids]
+        else:
+            history = as_csr("user_items", user_items, (len(ids), n_items), np.float32)
+        exclude = (history.indptr, history.indices) if exclude_seen else None
+        return Request(ids, history, as_count("n", n), exclude, as_allow(allow, len(ids), n_items))
 
     def _saved(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what `save` writes: parameters of the constructor, which JSON can hold, and what was learned."""
@@ -262,7 +265,7 @@ class Recommender(ABC):
         return model
 
     def _derive(self, user_items: csr_matrix) -> None:  # noqa: B027 (most keep nothing)
-        """Bring back what `_fit` keeps beside ``_learned``."""
+        """Make what is kept beside ``_learned`` and follows from it: after `_fit`, and after `load`."""
 
     def _predict(self, user_ids: npt.NDArray[np.int64], item_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         raise NotImplementedError(f"{type(self).__name__} ranks items and predicts no ratings")

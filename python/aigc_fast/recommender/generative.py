@@ -19,8 +19,6 @@ from aigc_fast.recommender import generative_file
 from aigc_fast.recommender.arguments import (
     CSR,
     Allow,
-    Pattern,
-    as_allow,
     as_count,
     as_csr,
     as_dense,
@@ -31,8 +29,9 @@ from aigc_fast.recommender.base import Recommender
 from aigc_fast.recommender.generation import VectorGenerator, default_generator
 from aigc_fast.recommender.histories import merge, union, widen, with_latest_time
 from aigc_fast.recommender.pairs import leave_one_out_pairs, training_pairs
-from aigc_fast.recommender.profiles import RatingWeight, interaction_weights, weighted_profiles
+from aigc_fast.recommender.profiles import RatingWeight, as_rating_weight, interaction_weights, weighted_profiles
 from aigc_fast.recommender.ranking import Fusion, Ranking, adopters
+from aigc_fast.recommender.request import Request
 from aigc_fast.recommender.vectors import collaborative_vectors, nearest_others
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class GenerativeRecommender(Recommender):
     ) -> None:
         self.gan = gan
         self._set_ranking(Ranking.checked(n_vectors, fusion, popularity, diversity))
-        self.rating_weight: RatingWeight = rating_weight
+        self.rating_weight = as_rating_weight(rating_weight)
         if half_life is not None and not (np.isfinite(half_life) and half_life > 0):
             raise ValueError(f"half_life is {half_life}; a positive number is taken")
         self.half_life = None if half_life is None else float(half_life)
@@ -218,10 +217,9 @@ class GenerativeRecommender(Recommender):
             ``n_vectors``, ``fusion``, ``popularity`` and ``diversity`` as in the constructor; what is not named stays.
         """
         self._fitted()
-        ranking = Ranking.checked(**(asdict(self._ranking) | changes))
         other = copy.copy(self)
-        other._set_ranking(ranking)
-        other._set_history(self.user_items_)
+        other._set_ranking(Ranking.checked(**(asdict(self._ranking) | changes)))
+        other._rows = other._ranking.weighted(self.item_vectors_, self.popularity_)
         return other
 
     def add_items(self, item_vectors: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -279,20 +277,13 @@ class GenerativeRecommender(Recommender):
         TopK
             scores float32 and ids int64, both (n_lists, n), and counts int64 (n_lists,).
         """
-        n_users, n_items = self._fitted().shape
-        ids = as_ids("user_ids", user_ids, n_users if user_items is None else None)
-        if user_items is None:
-            history, profiles = self.user_items_[ids], self.profiles_[ids]
-        else:
-            history = as_csr("user_items", user_items, (len(ids), n_items), np.float32)
-            profiles = self._profiles_of(history)
-        left_out = (history.indptr, history.indices) if exclude_seen else None
+        request = self._request(user_ids, n, user_items, exclude_seen, allow)
         if exclude is not None:
-            further = as_csr("exclude", exclude, (len(ids), n_items))
-            pattern = (further.indptr, further.indices)
-            left_out = pattern if left_out is None else union(left_out, pattern, n_items)
-        count, allowed = as_count("n", n), as_allow(allow, len(ids), n_items)
-        return self._recommend(ids, history, count, left_out, allowed, profiles=profiles, threshold=threshold)
+            further = as_csr("exclude", exclude, request.history.shape)
+            pattern, seen = (further.indptr, further.indices), request.exclude
+            request = request._replace(exclude=pattern if seen is None else union(seen, pattern, further.shape[1]))
+        profiles = self.profiles_[request.user_ids] if user_items is None else self._profiles_of(request.history)
+        return self._lists(request, profiles, threshold)
 
     @property
     def n_users(self) -> int:
@@ -325,15 +316,17 @@ class GenerativeRecommender(Recommender):
         **training: Any,
     ) -> None:
         if item_vectors is None:
+            if min(user_items.shape) < 2:
+                raise ValueError(
+                    f"user_items has shape {user_items.shape}; two users and two items at least are taken where no "
+                    f"item_vectors come"
+                )
             item_vectors = collaborative_vectors(user_items, min(DEFAULT_DIM, min(user_items.shape) - 1))
-        vectors = as_dense("item_vectors", item_vectors, user_items.shape[1])
-        self.item_vectors_ = normalize(vectors).astype(np.float32)
-        self._times = None
-        if timestamps is not None:
-            self._times = as_same_pattern("timestamps", timestamps, user_items, "user_items")
-        self._n_new_items = 0
-        self._set_history(user_items)
+        vectors = normalize(as_dense("item_vectors", item_vectors, user_items.shape[1])).astype(np.float32)
+        times = None if timestamps is None else as_same_pattern("timestamps", timestamps, user_items, "user_items")
+        self.item_vectors_, self._times, self._n_new_items = vectors, times, 0
         try:
+            self._set_history(user_items)
             pairs, held_out = training_pairs(
                 self._weights, self.item_vectors_, self.max_pairs, self.validation_fraction, self.seed
             )
@@ -343,23 +336,14 @@ class GenerativeRecommender(Recommender):
             del self.user_items_
             raise
 
-    def _recommend(
-        self,
-        user_ids: npt.NDArray[np.int64],
-        history: csr_matrix,
-        n: int,
-        exclude: Pattern | None,
-        allow: Pattern | npt.NDArray[np.bool_] | None,
-        *,
-        profiles: Float32 | None = None,
-        threshold: float | None = None,
-    ) -> TopK:
-        rows = self._profiles_of(history) if profiles is None else profiles
+    def _recommend(self, request: Request) -> TopK:
+        return self._lists(request, self._profiles_of(request.history), None)
 
-        def generate(block: slice) -> Float32:
-            return self._generate(rows[block], self.n_vectors)
+    def _lists(self, request: Request, profiles: Float32, threshold: float | None) -> TopK:
+        def generate(rows: slice) -> Float32:
+            return self._generate(profiles[rows], self.n_vectors)
 
-        return self._ranking.lists(generate, len(rows), self._rows, n, exclude, allow, threshold)
+        return self._ranking.lists(generate, self._rows, request, threshold)
 
     def _generate(self, profiles: Float32, count: int) -> Float32:
         known = profiles.any(axis=1, keepdims=True)

@@ -24,7 +24,7 @@ def merge(history: csr_matrix, new: csr_matrix) -> Merged:
 
     SciPy's ``+`` would add the two values, and drop entries that are zero.
     """
-    old_keys, new_keys = _keys(history), _keys(new)
+    old_keys, new_keys = entry_keys(history), entry_keys(new)
     kept = ~np.isin(old_keys, new_keys, assume_unique=True)
     keys = np.concatenate([old_keys[kept], new_keys])
     values = np.concatenate([history.data[kept], new.data])
@@ -78,8 +78,8 @@ def union(first: Pattern, second: Pattern, n_items: int) -> Pattern:
     return joined.indptr, joined.indices
 
 
-def _keys(matrix: csr_matrix) -> npt.NDArray[np.int64]:
-    """One number per entry, ascending."""
+def entry_keys(matrix: csr_matrix) -> npt.NDArray[np.int64]:
+    """One number per entry of a CSR matrix, row · n_items + item: ascending where the indices are sorted."""
     row = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
     keys: npt.NDArray[np.int64] = row * matrix.shape[1] + matrix.indices
     return keys

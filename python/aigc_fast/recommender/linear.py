@@ -10,8 +10,9 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK, cosine_topk
-from aigc_fast.recommender.arguments import Pattern, as_count
+from aigc_fast.recommender.arguments import as_count
 from aigc_fast.recommender.base import Recommender
+from aigc_fast.recommender.request import Request
 from aigc_fast.recommender.selection import top_in_batches
 from aigc_fast.recommender.vectors import truncated_svd
 
@@ -34,7 +35,7 @@ class EASE(Recommender):
 
     Notes
     -----
-    `fit` inverts an (n_items, n_items) matrix in float64: O(n_items³) time and some 32·n_items² bytes, for catalogues
+    `fit` inverts an (n_items, n_items) matrix in float64: O(n_items³) time and some 20·n_items² bytes, for catalogues
     of up to some ten thousand items. Items that nobody has are not returned; a user without history gets an empty list.
 
     Examples
@@ -63,23 +64,17 @@ class EASE(Recommender):
         np.fill_diagonal(inverse, 0)
         self.weights_ = np.ascontiguousarray(inverse, np.float32)
 
-    def _recommend(
-        self,
-        user_ids: npt.NDArray[np.int64],
-        history: csr_matrix,
-        n: int,
-        exclude: Pattern | None,
-        allow: Pattern | npt.NDArray[np.bool_] | None,
-    ) -> TopK:
-        nobody_has = np.bincount(self.user_items_.indices, minlength=self.user_items_.shape[1]) == 0
+    def _derive(self, user_items: csr_matrix) -> None:
+        self._nobody_has = np.bincount(user_items.indices, minlength=user_items.shape[1]) == 0
 
+    def _recommend(self, request: Request) -> TopK:
         def score(rows: slice) -> npt.NDArray[np.float32]:
-            scores = np.asarray(history[rows] @ self.weights_)
+            scores = np.asarray(request.history[rows] @ self.weights_)
             scores[~scores.any(axis=1)] = np.nan  # a history that says nothing
-            scores[:, nobody_has] = np.nan
+            scores[:, self._nobody_has] = np.nan
             return scores
 
-        return top_in_batches(len(user_ids), score, n, exclude, allow)
+        return top_in_batches(score, request)
 
 
 class PureSVD(Recommender):
@@ -90,7 +85,7 @@ class PureSVD(Recommender):
     Parameters
     ----------
     factors
-        Number of singular vectors; at most one less than users and items are used.
+        Number of singular vectors; at most one less than users and items are used (one of zeros where that is none).
 
     Attributes
     ----------
@@ -124,23 +119,18 @@ class PureSVD(Recommender):
         matrix = user_items.astype(np.float64)
         size = min(self.factors, min(matrix.shape) - 1)
         if size < 1 or not matrix.count_nonzero():
-            self.singular_values_, factors = np.zeros(0), np.zeros((matrix.shape[1], 0))
+            self.singular_values_, factors = np.zeros(1), np.zeros((matrix.shape[1], 1))
         else:
             _, self.singular_values_, factors = truncated_svd(matrix, size)
         has_users = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
         # Rounding leaves a little in the rows of items that nobody has.
         self.item_factors_ = np.where(has_users[:, None], factors, 0).astype(np.float32)
 
-    def _recommend(
-        self,
-        user_ids: npt.NDArray[np.int64],
-        history: csr_matrix,
-        n: int,
-        exclude: Pattern | None,
-        allow: Pattern | npt.NDArray[np.bool_] | None,
-    ) -> TopK:
-        users, items = _nan_for_zeros(history @ self.item_factors_), _nan_for_zeros(self.item_factors_)
-        return cosine_topk(users, items, n, metric="inner_product", exclude=exclude, allow=allow)
+    def _recommend(self, request: Request) -> TopK:
+        users, items = _nan_for_zeros(request.history @ self.item_factors_), _nan_for_zeros(self.item_factors_)
+        return cosine_topk(
+            users, items, request.n, metric="inner_product", exclude=request.exclude, allow=request.allow
+        )
 
     def _similar_items(self, item_ids: npt.NDArray[np.int64], n: int) -> TopK:
         # The cosines of rows of QΣ are those of the columns of UΣQᵀ.
@@ -154,11 +144,13 @@ def _nan_for_zeros(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _positive_definite_inverse(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Inverse by Cholesky's factors, half the work of a general one."""
+    """Inverse by Cholesky's factors, half the work of a general one, in place of the matrix (column-major)."""
+    if not matrix.size:  # which LAPACK refuses
+        return matrix
     factor, failed = lapack.dpotrf(matrix, lower=False, overwrite_a=True)
     if not failed:
         inverse, failed = lapack.dpotri(factor, lower=False, overwrite_c=True)
     if failed:
         raise np.linalg.LinAlgError("regularization is too small for these interactions: their matrix is singular")
-    whole: npt.NDArray[np.float64] = np.triu(inverse) + np.triu(inverse, 1).T  # only this half was written
-    return whole
+    inverse += np.triu(inverse, 1).T  # the other half is zero so far
+    return np.asarray(inverse, np.float64)

@@ -20,9 +20,10 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK, sparse_cosine_topk
-from aigc_fast.recommender.arguments import Pattern, as_count
+from aigc_fast.recommender.arguments import as_count
 from aigc_fast.recommender.base import Recommender
 from aigc_fast.recommender.rating_baseline import rating_baseline
+from aigc_fast.recommender.request import Request
 from aigc_fast.recommender.selection import top_in_batches, top_of_scores
 
 Metric = Literal["cosine", "pearson"]
@@ -108,10 +109,9 @@ class UserKNN(_Neighbours):
 
     Notes
     -----
-    Memory-based: `fit` and `partial_fit` are O(nnz), and `recommend` and `predict` search the neighbours of the
-    users asked for among all, at most one addition for every two entries that share an item. Each call also passes over
-    the training matrix, so ask for many users at once. Items that no neighbour has are not returned; a user without
-    history gets an empty list.
+    Memory-based: `fit` is O(nnz), and `recommend` and `predict` search the neighbours of the users asked for among all,
+    at most one addition for every two entries that share an item. Each call also passes over the training matrix, so
+    ask for many users at once. Items that no neighbour has are not returned; a user without history gets an empty list.
 
     Examples
     --------
@@ -127,18 +127,11 @@ class UserKNN(_Neighbours):
         super().__init__(k, metric, shrink, min_overlap)
 
     def _fit(self, user_items: csr_matrix) -> None:
-        self._derive(user_items)
+        """Learn nothing: neighbours are searched when users are asked for."""
 
-    def _recommend(
-        self,
-        user_ids: npt.NDArray[np.int64],
-        history: csr_matrix,
-        n: int,
-        exclude: Pattern | None,
-        allow: Pattern | npt.NDArray[np.bool_] | None,
-    ) -> TopK:
-        weights = self._nearest(history, self.user_items_, self.k, user_ids).astype(np.float64)
-        return top_in_batches(len(user_ids), lambda rows: weights[rows] @ self.user_items_, n, exclude, allow)
+    def _recommend(self, request: Request) -> TopK:
+        near = self._nearest(request.history, self.user_items_, self.k, request.user_ids).astype(np.float64)
+        return top_in_batches(lambda rows: near[rows] @ self.user_items_, request)
 
     def _predict(self, user_ids: npt.NDArray[np.int64], item_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         users, row = np.unique(user_ids, return_inverse=True)
@@ -180,8 +173,8 @@ class ItemKNN(_Neighbours):
     --------
     >>> from scipy.sparse import csr_matrix
     >>> history = csr_matrix([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 1, 1]])
-    >>> ItemKNN(k=1).fit(history).recommend(2, n=2).ids.tolist()
-    [[-1, -1]]
+    >>> ItemKNN(k=2, shrink=0.0).fit(history).recommend(0, n=2).ids.tolist()
+    [[2, -1]]
     """
 
     _learned: ClassVar[tuple[str, ...]] = ("similarity_",)
@@ -195,22 +188,14 @@ class ItemKNN(_Neighbours):
         items = user_items.T.tocsr()
         self.similarity_ = self._nearest(items, items, self.k, np.arange(items.shape[0]))
         self.similarity_.sort_indices()  # so that sums have one fixed order
-        self._derive(user_items)
 
     def _derive(self, user_items: csr_matrix) -> None:
         super()._derive(user_items)
         self._weights = self.similarity_.T.tocsr().astype(np.float64)
         self._items = user_items.T.tocsr()
 
-    def _recommend(
-        self,
-        user_ids: npt.NDArray[np.int64],
-        history: csr_matrix,
-        n: int,
-        exclude: Pattern | None,
-        allow: Pattern | npt.NDArray[np.bool_] | None,
-    ) -> TopK:
-        return top_in_batches(len(user_ids), lambda rows: history[rows] @ self._weights, n, exclude, allow)
+    def _recommend(self, request: Request) -> TopK:
+        return top_in_batches(lambda rows: request.history[rows] @ self._weights, request)
 
     def _predict(self, user_ids: npt.NDArray[np.int64], item_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         baseline = self._baseline.of_pairs(user_ids, item_ids)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK, cosine_topk
-from aigc_fast.recommender.arguments import Pattern
 from aigc_fast.recommender.base import Recommender
+from aigc_fast.recommender.request import Request
 
 
 class TopPop(Recommender):
@@ -39,14 +39,9 @@ class TopPop(Recommender):
         counts = np.bincount(user_items.indices, minlength=user_items.shape[1])
         self.popularity_ = counts.astype(np.float32)
 
-    def _recommend(
-        self,
-        user_ids: npt.NDArray[np.int64],
-        history: csr_matrix,
-        n: int,
-        exclude: Pattern | None,
-        allow: Pattern | npt.NDArray[np.bool_] | None,
-    ) -> TopK:
+    def _recommend(self, request: Request) -> TopK:
         # One-dimensional items and the query 1: their inner product is the popularity.
-        queries = np.ones((len(user_ids), 1), np.float32)
-        return cosine_topk(queries, self.popularity_[:, None], n, metric="inner_product", exclude=exclude, allow=allow)
+        queries, items = np.ones((len(request.user_ids), 1), np.float32), self.popularity_[:, None]
+        return cosine_topk(
+            queries, items, request.n, metric="inner_product", exclude=request.exclude, allow=request.allow
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -59,11 +59,19 @@ def user_profiles(
     return weighted_profiles(interaction_weights(ratings, rating_weight, times, half_life), vectors)
 
 
+def as_rating_weight(value: Any) -> RatingWeight:
+    """Return the name of a weight, or say that it is none."""
+    if value not in get_args(RatingWeight):
+        raise ValueError(f"rating_weight is {value!r}; 'raw', 'centred' or 'binary' is taken")
+    kind: RatingWeight = value
+    return kind
+
+
 def interaction_weights(
     user_items: csr_matrix, rating_weight: RatingWeight, timestamps: csr_matrix | None, half_life: float | None
 ) -> csr_matrix:
     """Weight of each interaction in its user's profile, as `user_profiles` defines it; same pattern."""
-    weights = _rating_weights(user_items, rating_weight)
+    weights = _rating_weights(user_items, as_rating_weight(rating_weight))
     if half_life is not None:
         if timestamps is None:
             raise ValueError("half_life takes timestamps; none came")
@@ -85,8 +93,6 @@ def _rating_weights(ratings: csr_matrix, kind: RatingWeight) -> npt.NDArray[np.f
         return values
     if kind == "binary":
         return np.ones_like(values)
-    if kind != "centred":
-        raise ValueError(f"rating_weight is {kind!r}; 'raw', 'centred' or 'binary' is taken")
     counts = np.diff(ratings.indptr)
     user = np.repeat(np.arange(len(counts)), counts)
     mean = np.bincount(user, values, len(counts)) / np.maximum(counts, 1)

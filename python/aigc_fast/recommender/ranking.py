@@ -21,8 +21,9 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK, cosine_topk
-from aigc_fast.recommender.arguments import Pattern, as_count, pattern_rows
+from aigc_fast.recommender.arguments import as_count
 from aigc_fast.recommender.fusion import head, merge_topk, repeat_rows
+from aigc_fast.recommender.request import Request
 from aigc_fast.recommender.reranking import rerank
 
 Float32 = npt.NDArray[np.float32]
@@ -64,49 +65,28 @@ class Ranking:
     def lists(
         self,
         generate: Callable[[slice], Float32],
-        n_users: int,
         items: Float32,
-        n: int,
-        exclude: Pattern | None,
-        allow: Pattern | npt.NDArray[np.bool_] | None,
+        request: Request,
         threshold: float | None,
     ) -> TopK:
-        """Return lists of ``n`` of the weighted items (n_items, d) for all users, block by block.
+        """Return the lists of the request from the weighted items (n_items, d), block by block.
 
         ``generate`` returns the vectors (m, n_vectors, d) of a slice of the users.
         """
-        size = max(1, BLOCK_QUERIES // self.n_vectors)
-        parts = []
-        for first in range(0, max(n_users, 1), size):  # one block at least, for the shape of an empty result
-            block = slice(first, min(first + size, n_users))
-            left_out = None if exclude is None else pattern_rows(exclude, block.start, block.stop)
-            allowed = pattern_rows(allow, block.start, block.stop) if isinstance(allow, tuple) else allow
-            parts.append(self._best(generate(block), items, n, left_out, allowed, threshold))
-        return TopK(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return request.in_blocks(
+            max(1, BLOCK_QUERIES // self.n_vectors),
+            lambda rows, block: self._best(generate(rows), items, block, threshold),
+        )
 
-    def _best(
-        self,
-        generated: Float32,
-        items: Float32,
-        n: int,
-        exclude: Pattern | None,
-        allow: Pattern | npt.NDArray[np.bool_] | None,
-        threshold: float | None,
-    ) -> TopK:
-        if not self.diversity:
-            return self._searched(generated, items, n, exclude, allow, threshold)
-        candidates = self._searched(generated, items, CANDIDATES_PER_ITEM * n, exclude, allow, threshold)
-        return rerank(candidates, items, n, trade_off=1 - self.diversity) if n else candidates
+    def _best(self, generated: Float32, items: Float32, request: Request, threshold: float | None) -> TopK:
+        n = request.n
+        if not self.diversity or not n:
+            return self._searched(generated, items, request, threshold)
+        candidates = self._searched(generated, items, request._replace(n=CANDIDATES_PER_ITEM * n), threshold)
+        return rerank(candidates, items, n, trade_off=1 - self.diversity)
 
-    def _searched(
-        self,
-        generated: Float32,
-        items: Float32,
-        n: int,
-        exclude: Pattern | None,
-        allow: Pattern | npt.NDArray[np.bool_] | None,
-        threshold: float | None,
-    ) -> TopK:
+    def _searched(self, generated: Float32, items: Float32, request: Request, threshold: float | None) -> TopK:
+        n, exclude, allow = request.n, request.exclude, request.allow
         if self.fusion == "mean":
             centres = generated.mean(axis=1, dtype=np.float64).astype(np.float32)
             return cosine_topk(

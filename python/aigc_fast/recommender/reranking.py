@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from aigc_fast import TopK, normalize
 from aigc_fast.errors import require
-from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_dense
+from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_dense, as_listed
 from aigc_fast.recommender.evaluation import evaluate
 
 Method = Literal["mmr", "dpp"]
@@ -77,11 +77,10 @@ def rerank(
     [[0, 2]]
     """
     unit: npt.NDArray[Any] = normalize(as_dense("item_vectors", item_vectors))
-    ids, scores = np.asarray(candidates.ids), np.asarray(candidates.scores)
-    if ids.dtype.kind != "i" or ids.ndim != 2 or scores.shape != ids.shape:
-        raise ValueError(f"candidates have ids {ids.dtype} {ids.shape} and scores {scores.shape}; a TopK is taken")
-    if ids.size and (ids.min() < -1 or ids.max() >= len(unit)):
-        raise ValueError(f"candidates hold ids from {ids.min()} to {ids.max()}; item_vectors has {len(unit)} rows")
+    scores = np.asarray(candidates.scores)
+    if scores.shape != np.shape(candidates.ids):
+        raise ValueError(f"candidates have ids {np.shape(candidates.ids)} and scores {scores.shape}; a TopK is taken")
+    ids = as_listed("candidates.ids", candidates.ids, len(scores), len(unit))
     weight = float(trade_off)
     if not 0 <= weight <= 1:
         raise ValueError(f"trade_off is {trade_off}; a number from 0 to 1 is taken")

@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK, cosine_topk
 from aigc_fast.recommender.arguments import Pattern, pattern_rows
+from aigc_fast.recommender.request import Request
 
 #: Rows of scores, missing ones NaN or without an entry.
 Scores: TypeAlias = csr_matrix | npt.NDArray[np.floating[Any]]
@@ -56,23 +57,8 @@ def top_of_scores(
     return result
 
 
-def top_in_batches(
-    n_rows: int,
-    score: Callable[[slice], Scores],
-    n: int,
-    exclude: Pattern | None,
-    allow: Pattern | npt.NDArray[np.bool_] | None,
-) -> TopK:
-    """Best ``n`` entries of each of ``n_rows`` rows, whose scores are computed for a slice of the rows at a time."""
-    parts = []
-    for first in range(0, max(n_rows, 1), BATCH_ROWS):  # one at least, for the shape of an empty result
-        last = min(first + BATCH_ROWS, n_rows)
-        parts.append(
-            top_of_scores(
-                score(slice(first, last)),
-                n,
-                None if exclude is None else pattern_rows(exclude, first, last),
-                pattern_rows(allow, first, last) if isinstance(allow, tuple) else allow,
-            )
-        )
-    return TopK(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+def top_in_batches(score: Callable[[slice], Scores], request: Request) -> TopK:
+    """Make the lists of a request by scores, computed for a slice of its rows at a time."""
+    return request.in_blocks(
+        BATCH_ROWS, lambda rows, block: top_of_scores(score(rows), block.n, block.exclude, block.allow)
+    )

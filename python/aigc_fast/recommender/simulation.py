@@ -27,10 +27,12 @@ from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK, normalize
 from aigc_fast.errors import require
-from aigc_fast.recommender.arguments import CSR, Pattern, as_count, as_csr
+from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_listed
 from aigc_fast.recommender.base import Recommender
 from aigc_fast.recommender.evaluation.metrics import evaluate, gini
 from aigc_fast.recommender.histories import merge, pattern_of_lists
+from aigc_fast.recommender.request import Request
+from aigc_fast.recommender.selection import top_in_batches
 
 #: Measures of a round that `simulate` reports and plots.
 MEASURES = ("quality", "adoptions", "diversity", "coverage", "concentration", "homogeneity")
@@ -134,10 +136,17 @@ class MarketEnv:
             Always False; the number of rounds is the caller's.
         info : dict
             "adopted": (n_users, n_items) CSR of this round.
+
+        Raises
+        ------
+        RuntimeError
+            Before `reset`.
+        ValueError
+            No list for every user, or one with an id out of range or twice.
         """
-        ids = np.asarray(action.ids)
-        if ids.ndim != 2 or len(ids) != self.market.n_users or (ids.size and ids.max() >= self.market.n_items):
-            raise ValueError(f"action has ids of shape {ids.shape}; lists of {self.market.n_users} users are taken")
+        if not hasattr(self, "user_items"):
+            raise RuntimeError("there is no market yet; call reset first")
+        ids = as_listed("action.ids", action.ids, self.market.n_users, self.market.n_items)
         looked = np.arange(1, ids.shape[1] + 1) ** -self.market.attention
         adopted = self._adopt(ids, looked)
         done = self.user_items.nnz == self.market.n_users * self.market.n_items
@@ -175,35 +184,17 @@ class RandomItems(Recommender):
     """
 
     def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
         self._rng = np.random.default_rng(seed)
 
     def _fit(self, user_items: csr_matrix) -> None:
         """Learn nothing."""
 
-    def _recommend(
-        self,
-        user_ids: npt.NDArray[np.int64],
-        history: csr_matrix,
-        n: int,
-        exclude: Pattern | None,
-        allow: Pattern | npt.NDArray[np.bool_] | None,
-    ) -> TopK:
-        scores = self._rng.random(history.shape, dtype=np.float32)
-        if isinstance(allow, tuple):
-            allowed = np.zeros(history.shape, np.bool_)
-            allowed[np.repeat(np.arange(len(user_ids)), np.diff(allow[0])), allow[1]] = True
-            scores[~allowed] = -np.inf
-        elif allow is not None:
-            scores[:, ~allow] = -np.inf
-        if exclude is not None:
-            scores[np.repeat(np.arange(len(user_ids)), np.diff(exclude[0])), exclude[1]] = -np.inf
-        width = min(n, history.shape[1])
-        ids = np.full((len(user_ids), n), -1, np.int64)
-        found = np.full((len(user_ids), n), -np.inf, np.float32)
-        ids[:, :width] = np.argsort(-scores, axis=1, kind="stable")[:, :width]
-        found[:, :width] = np.take_along_axis(scores, ids[:, :width], axis=1)
-        ids[found == -np.inf] = -1
-        return TopK(found, ids, (ids >= 0).sum(axis=1))
+    def _recommend(self, request: Request) -> TopK:
+        n_items = request.history.shape[1]
+        return top_in_batches(
+            lambda rows: self._rng.random((rows.stop - rows.start, n_items), dtype=np.float32), request
+        )
 
 
 def explore(lists: TopK, user_items: CSR, share: float, seed: int) -> TopK:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast.recommender.arguments import CSR, as_csr, as_fraction, as_same_pattern
+from aigc_fast.recommender.histories import entry_keys
 
 
 class Split(NamedTuple):
@@ -105,17 +106,11 @@ def restrict(matrix: CSR, pattern: CSR) -> csr_matrix:
     """
     of = as_csr("matrix", matrix)
     at = as_csr("pattern", pattern, of.shape)
-    place = np.searchsorted(_keys(of), _keys(at))
-    if place.size and (place.max() >= of.nnz or (_keys(of)[place] != _keys(at)).any()):
+    known, wanted = entry_keys(of), entry_keys(at)
+    place = np.searchsorted(known, wanted)
+    if place.size and (place.max() >= of.nnz or (known[place] != wanted).any()):
         raise ValueError("matrix lacks an entry that pattern has")
     return csr_matrix((of.data[place], at.indices.copy(), at.indptr.copy()), shape=of.shape)
-
-
-def _keys(matrix: csr_matrix) -> npt.NDArray[np.int64]:
-    """One ascending number per entry of a canonical CSR matrix."""
-    row = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
-    keys: npt.NDArray[np.int64] = row * matrix.shape[1] + matrix.indices
-    return keys
 
 
 def entries_where(matrix: csr_matrix, chosen: npt.NDArray[np.bool_]) -> csr_matrix:

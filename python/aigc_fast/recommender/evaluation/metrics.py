@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aigc_fast import TopK, normalize
-from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_dense
+from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_dense, as_listed
 
 #: Lists per block of the diversity computation: bounds the block of vectors to (lists · n · d) floats.
 _DIVERSITY_BLOCK = 1024
@@ -84,12 +84,12 @@ def evaluate(
     """
     relevant = as_csr("test", test)
     n_items = relevant.shape[1]
-    ids = _checked_ids(topk, relevant.shape)
+    ids = as_listed("topk.ids", topk.ids, *relevant.shape)
     information = None if train is None else _self_information(train, n_items)
     unit = None if item_vectors is None else normalize(as_dense("item_vectors", item_vectors, n_items))
     metrics: dict[str, float] = {}
     for cutoff in cutoffs:
-        n = _checked_cutoff(cutoff, ids)
+        n = _checked_cutoff("cutoffs", cutoff, ids)
         for name, values in accuracy_by_user(topk, relevant, n).items():
             metrics[f"{name}@{n}"] = _mean(values)
         listed = ids[:, :n]
@@ -109,8 +109,8 @@ def accuracy_by_user(topk: TopK, test: CSR, n: int) -> dict[str, npt.NDArray[np.
     For intervals and paired tests (`bootstrap_interval`, `paired_test`); `evaluate` averages these.
     """
     relevant = as_csr("test", test)
-    ids = _checked_ids(topk, relevant.shape)
-    ids = ids[:, : _checked_cutoff(n, ids)]
+    ids = as_listed("topk.ids", topk.ids, *relevant.shape)
+    ids = ids[:, : _checked_cutoff("n", n, ids)]
     hit = _is_relevant(ids, relevant)
     counts = np.diff(relevant.indptr).astype(np.float64)
     counts[counts == 0] = np.nan
@@ -143,8 +143,8 @@ def diversity_by_user(topk: TopK, item_vectors: npt.ArrayLike, n: int) -> npt.ND
     [1.0, nan]
     """
     unit = normalize(as_dense("item_vectors", item_vectors))
-    ids = _checked_ids(topk, (len(topk.ids), len(unit)))
-    return _diversity(ids[:, : _checked_cutoff(n, ids)], unit)
+    ids = as_listed("topk.ids", topk.ids, len(topk.ids), len(unit))
+    return _diversity(ids[:, : _checked_cutoff("n", n, ids)], unit)
 
 
 def rating_errors(predicted: npt.ArrayLike, actual: npt.ArrayLike) -> dict[str, float]:
@@ -155,6 +155,11 @@ def rating_errors(predicted: npt.ArrayLike, actual: npt.ArrayLike) -> dict[str, 
     predicted, actual : (n_pairs,)
         What `Recommender.predict` returned, and what the users gave.
 
+    Raises
+    ------
+    ValueError
+        Shapes that differ, or a number that is NaN or infinite.
+
     Examples
     --------
     >>> rating_errors([3.0, 4.0, 4.5, 2.0], [3.0, 5.0, 4.5, 1.0])
@@ -163,6 +168,9 @@ def rating_errors(predicted: npt.ArrayLike, actual: npt.ArrayLike) -> dict[str, 
     one, other = np.asarray(predicted, np.float64), np.asarray(actual, np.float64)
     if one.ndim != 1 or one.shape != other.shape:
         raise ValueError(f"predicted has shape {one.shape} and actual {other.shape}; one number a pair is taken")
+    for name, values in (("predicted", one), ("actual", other)):
+        if not np.isfinite(values).all():  # left out, they would make the errors look smaller
+            raise ValueError(f"{name} holds NaN or infinite values")
     error = one - other
     return {"RMSE": float(np.sqrt(_mean(error**2))), "MAE": _mean(np.abs(error))}
 
@@ -184,23 +192,10 @@ def gini(counts: npt.ArrayLike) -> float:
     return float((2 * np.arange(1, len(ordered) + 1) - len(ordered) - 1) @ ordered / total)
 
 
-def _checked_ids(topk: TopK, shape: tuple[int, int]) -> npt.NDArray[np.integer[Any]]:
-    ids = np.asarray(topk.ids)
-    if ids.dtype.kind != "i" or ids.ndim != 2 or len(ids) != shape[0]:
-        raise ValueError(f"topk.ids is {ids.dtype} of shape {ids.shape}; ints, {shape[0]} rows like test, are taken")
-    if ids.size and (ids.min() < -1 or ids.max() >= shape[1]):
-        raise ValueError(f"topk.ids holds ids from {ids.min()} to {ids.max()}; -1 to {shape[1] - 1} are taken")
-    ranked = np.sort(ids, axis=1)
-    twice = (ranked[:, 1:] == ranked[:, :-1]) & (ranked[:, 1:] >= 0)
-    if twice.any():
-        raise ValueError(f"topk.ids: row {np.argmax(twice.any(axis=1))} lists an item twice")
-    return ids
-
-
-def _checked_cutoff(value: int, ids: npt.NDArray[np.integer[Any]]) -> int:
-    n = as_count("cutoffs", value, minimum=1)
+def _checked_cutoff(name: str, value: int, ids: npt.NDArray[np.integer[Any]]) -> int:
+    n = as_count(name, value, minimum=1)
     if n > ids.shape[1]:
-        raise ValueError(f"cutoffs holds {n}; the lists of topk have {ids.shape[1]} slots")
+        raise ValueError(f"{name} is {n}; the lists of topk have {ids.shape[1]} slots")
     return n
 
 
