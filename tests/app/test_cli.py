@@ -20,7 +20,7 @@ from aigc_fast import cli, commands
 from aigc_fast.demo.results import LISTS_NAME, METRICS_NAME, REPORT_NAME
 from aigc_fast.environment import environment
 
-PROGRAM = [sys.executable, "-c", "from aigc_fast.cli import main; main()"]
+PROGRAM = [sys.executable, "-m", "aigc_fast"]
 
 
 @pytest.fixture(scope="module")
