@@ -1,6 +1,7 @@
 """The generative recommender against plain NumPy, with a generator whose vectors are known."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from scipy.sparse import csr_matrix
 
 from aigc_fast import MissingExtraError
 from aigc_fast.recommender import GenerativeRecommender, NotFittedError, rerank, user_profiles
+from aigc_fast.recommender.pairs import leave_one_out_pairs
 
 N_USERS, N_ITEMS, DIM = 30, 25, 6
 EMPTY_USER, EMPTY_ITEM = 4, 11
@@ -381,3 +383,18 @@ def test_another_ranking_shares_what_was_learned():
     other = model.with_ranking(popularity=0.5)
     assert other.profiles_ is model.profiles_
     assert other.gan_ is model.gan_
+
+
+def test_training_pairs_take_the_memory_that_is_told():
+    """8·d bytes a pair, beside what does not grow with the pairs."""
+    n_users, n_items, dim = 300, 200, 16
+    weights = csr_matrix(np.ones((n_users, n_items)))
+    vectors = np.random.default_rng(0).standard_normal((n_items, dim)).astype(np.float32)
+    entries = np.arange(weights.nnz)
+    tracemalloc.start()
+    try:
+        leave_one_out_pairs(weights, vectors, entries)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * 8 * dim * len(entries)

@@ -14,6 +14,8 @@ Float32 = npt.NDArray[np.float32]
 
 #: A profile that is this small beside the interaction taken out of it is what rounding left of nothing.
 _NOTHING_LEFT = 1e-6
+#: Pairs made at a time: bounds their profiles in float64.
+_BLOCK_PAIRS = 4096
 #: Pairs held out for quality curves and the early stop: no more than this, and none if it were fewer.
 MOST_HELD_OUT, LEAST_HELD_OUT = 1000, 100
 
@@ -42,13 +44,21 @@ def leave_one_out_pairs(weights: csr_matrix, item_vectors: Float32, entries: npt
     entries
         Positions in ``weights.data`` of the interactions to pair.
     """
-    users = np.searchsorted(weights.indptr, entries, side="right") - 1
-    vectors = item_vectors[weights.indices[entries]]
-    own = weights.data[entries, None]
-    rest = (weights @ item_vectors.astype(np.float64))[users] - own * vectors
-    real = np.linalg.norm(rest, axis=1) > _NOTHING_LEFT * own[:, 0]
-    real &= vectors.any(axis=1) & (own[:, 0] > 0)
-    return Pairs(vectors[real], normalize(rest[real]).astype(np.float32))
+    profiles = weights @ item_vectors.astype(np.float64)
+    pairs = Pairs(*np.empty((2, len(entries), item_vectors.shape[1]), np.float32))
+    n_pairs = 0
+    for first in range(0, len(entries), _BLOCK_PAIRS):
+        block = entries[first : first + _BLOCK_PAIRS]
+        users = np.searchsorted(weights.indptr, block, side="right") - 1
+        vectors = item_vectors[weights.indices[block]]
+        own = weights.data[block, None]
+        rest = profiles[users] - own * vectors
+        real = np.linalg.norm(rest, axis=1) > _NOTHING_LEFT * own[:, 0]
+        real &= vectors.any(axis=1) & (own[:, 0] > 0)
+        last = n_pairs + int(np.count_nonzero(real))
+        pairs.vectors[n_pairs:last], pairs.conditions[n_pairs:last] = vectors[real], normalize(rest[real])
+        n_pairs = last
+    return Pairs(pairs.vectors[:n_pairs], pairs.conditions[:n_pairs])
 
 
 def training_pairs(

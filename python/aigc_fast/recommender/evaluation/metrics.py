@@ -32,8 +32,8 @@ import numpy.typing as npt
 from aigc_fast import TopK, normalize
 from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_dense, as_listed
 
-#: Lists per block of the diversity computation: bounds the block of vectors to (lists · n · d) floats.
-_DIVERSITY_BLOCK = 1024
+#: Numbers in the vectors (lists · n · d) of one block of the diversity computation.
+_DIVERSITY_VALUES = 1 << 22
 
 
 def evaluate(
@@ -218,8 +218,9 @@ def _mean(values: npt.NDArray[np.float64]) -> float:
 def _diversity(ids: npt.NDArray[np.integer[Any]], unit: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """1 − mean pairwise cosine of each list, by ‖Σv‖² = Σ‖v‖² + 2·Σ_{pairs} v·w; NaN below two items."""
     diversity = np.full(len(ids), np.nan)
-    for first in range(0, len(ids), _DIVERSITY_BLOCK):
-        block = ids[first : first + _DIVERSITY_BLOCK]
+    size = max(1, _DIVERSITY_VALUES // max(1, ids.shape[1] * unit.shape[1]))
+    for first in range(0, len(ids), size):
+        block = ids[first : first + size]
         real = block >= 0
         vectors = np.where(real[..., None], unit[block], 0).astype(np.float64)
         count = real.sum(axis=1).astype(np.float64)
