@@ -163,7 +163,8 @@ def test_every_form_of_allow_means_the_same(fitted, exclude_seen):
         assert np.array_equal(by_ids.ids[row, : by_ids.counts[row]], whole.ids[row, keep])
         assert np.array_equal(by_ids.scores[row, : by_ids.counts[row]], whole.scores[row, keep])
     each = csr_matrix(np.tile(mask, (N_USERS, 1)))
-    for allow in (mask, np.array(ALLOWED)[::-1], each, csr_array(each) * 0, (each.indptr, each.indices)):
+    pattern = (each.indptr.tolist(), each.indices.tolist())
+    for allow in (mask, np.array(ALLOWED)[::-1], each, csr_array(each) * 0, (each.indptr, each.indices), pattern):
         assert_same(fitted.recommend(users, n=N_ITEMS, exclude_seen=exclude_seen, allow=allow), by_ids)
 
 

@@ -147,7 +147,7 @@ def as_allow(allow: Allow | None, n_rows: int, n_items: int) -> Pattern | npt.ND
     if issparse(allow):
         matrix = as_csr("allow", allow, (n_rows, n_items))
         return matrix.indptr, matrix.indices
-    if isinstance(allow, tuple) and len(allow) == 2 and all(isinstance(part, np.ndarray) for part in allow):
+    if isinstance(allow, tuple) and len(allow) == 2 and all(np.ndim(part) == 1 for part in allow):
         indptr = as_ids("allow (indptr)", allow[0], None)
         ids = as_ids("allow (ids)", allow[1], n_items)
         if len(indptr) != n_rows + 1 or indptr[0] != 0 or indptr[-1] != len(ids) or (np.diff(indptr) < 0).any():
