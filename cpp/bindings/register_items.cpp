@@ -68,9 +68,12 @@ CodeArrays::CodeArrays(std::size_t rows, std::size_t dim, const std::string& met
     check_size(reach_, blocks, "reach");
     check_size(kinds_, rows, "kinds");
     std::vector<std::uint32_t> unbounded;
-    for (std::size_t i = 0; i < rows; ++i)
-        if (kinds_.data()[i] == static_cast<std::uint8_t>(RowKind::unbounded))
-            unbounded.push_back(static_cast<std::uint32_t>(i));
+    RowKind last_copy = RowKind::coded;
+    for (std::size_t i = 0; i < rows; ++i) {
+        const auto kind = static_cast<RowKind>(kinds_.data()[i]);
+        if (kind == RowKind::unbounded) unbounded.push_back(static_cast<std::uint32_t>(i));
+        if (kind >= RowKind::copy) last_copy = std::max(last_copy, kind);
+    }
     unbounded_ = Array<std::uint32_t>(static_cast<py::ssize_t>(unbounded.size()), unbounded.data());
     view_ = {as_metric(metric),
              rows,
@@ -83,6 +86,7 @@ CodeArrays::CodeArrays(std::size_t rows, std::size_t dim, const std::string& met
              reinterpret_cast<const RowKind*>(kinds_.data()),
              unbounded_.data(),
              unbounded.size(),
+             copies_before(last_copy),
              nullptr};
 }
 

@@ -44,7 +44,6 @@ void bind_topk(const py::array& queries, const ItemSet& items, std::size_t k,
     const Matrix query_matrix = as_matrix(queries, "queries");
     SearchOptions options = as_options(metric, exclude, allow, allow_ids, after, num_threads);
     items.add_to(options);
-    options.expected_hits = k;
     options.report = report.value_or(nullptr);
     const double* bounds = data_or_null(thresholds);
     void* scores_data = scores.mutable_data();

@@ -22,6 +22,12 @@ enum class RowKind : std::uint8_t {
 };
 
 constexpr RowKind kind_of_copy(unsigned m) { return static_cast<RowKind>(static_cast<unsigned>(RowKind::copy) + m); }
+// How many identical rows a row of this kind certainly has before it.
+constexpr std::size_t copies_before(RowKind kind) {
+    return kind < RowKind::copy
+               ? 0
+               : std::size_t{1} << ((static_cast<unsigned>(kind) - static_cast<unsigned>(RowKind::copy)) & 63u);
+}
 
 // Turns rows into codes, 16 at a time; one for each thread.
 class RowEncoder {
@@ -66,6 +72,7 @@ struct ItemCodes {
     const RowKind* kinds = nullptr;            // a row each
     const std::uint32_t* unbounded = nullptr;  // the rows of that kind, ascending
     std::size_t unbounded_count = 0;
+    std::size_t most_copies = 0;  // some row has at least so many identical ones before it
     const Head* head = nullptr;
 
     std::size_t code_dim() const { return space.code_dim(dim); }

@@ -26,6 +26,7 @@ constexpr double kInt8Survivors = 0.045;
 constexpr double kCodePerRow = 40.0;     // coding a row on the fly, beside its elements
 constexpr double kRefinePerPair = 32.0;  // what a head lets through, beside its elements
 constexpr double kRefinePerElement = 0.025;
+constexpr std::size_t kFewestCopies = 16;  // fewer identical rows cost a search nothing
 constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
 
 constexpr std::size_t kFirstStride = 64;
@@ -72,15 +73,15 @@ const char* name_of(Way way) {
     }
 }
 
-Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options, const Kernels& kernels) {
+Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options, const Demand& demand,
+               const Kernels& kernels) {
     const auto query_count = static_cast<double>(queries.rows);
     const auto dim = static_cast<double>(items.cols);
     const auto rows = static_cast<double>(items.rows);
     const double elements = rows * dim;
     const KernelCosts& costs = kernels.costs;
     const double score = kScorePerPair + kScorePerElement * dim;
-    const double results =
-        query_count * static_cast<double>(options.expected_hits) * (kResult + kResultPerElement * dim);
+    const double results = query_count * static_cast<double>(demand.hits) * (kResult + kResultPerElement * dim);
     const double bf16_results = results * (1.0 + kBf16Survivors * std::sqrt(dim));
     const double int8_results = results * (1.0 + kInt8Survivors * std::sqrt(dim));
 
@@ -90,14 +91,14 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const double alone = pairs_to_score(queries, items, options.filter) * (score + reading_rows * dim);
     const double deserved = std::clamp(alone / kWorthAThread, 1.0, static_cast<double>(most));
     const double direct = alone * deserved / std::clamp(query_count, 1.0, deserved);
-    const double f32 = kScanPerCall + results + rows * kMeasurePerRow +
-                       elements * std::max(reading_rows, kMeasurePerElement + query_count * costs.f32_multiply_add);
+    double f32 = kScanPerCall + results + rows * kMeasurePerRow +
+                 elements * std::max(reading_rows, kMeasurePerElement + query_count * costs.f32_multiply_add);
     const bool coded_before = options.codes != nullptr;
     const double coding = coded_before ? 0.0 : costs.encode_element;
     const double coding_rows = coded_before ? 0.0 : rows * kCodePerRow;
     const double reading = coded_before ? kReadPerByte : reading_rows;
     const bool codable = items.cols <= kMaxInt8Dim;
-    const double bf16 =
+    double bf16 =
         codable && kernels.bf16 != nullptr
             ? kScanPerCall + bf16_results + rows * kCodePerRow +
                   elements * std::max(reading_rows, costs.round_element + query_count * costs.bf16_multiply_add)
@@ -109,12 +110,17 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     double cascade = std::numeric_limits<double>::infinity();
     if (options.codes != nullptr && options.codes->head != nullptr) {
         const Head& head = *options.codes->head;
-        const double refined = query_count * surviving_share(head, options.expected_hits);
+        const double refined = query_count * surviving_share(head, demand.hits);
         cascade = kScanPerCall + int8_results +
                   rows * (static_cast<double>(head.codes.code_dim()) *
                               std::max(kReadPerByte, query_count * costs.int8_multiply_add) +
                           refined * (kRefinePerPair + kRefinePerElement * dim));
     }
+
+    // Only codes say which rows are copies that a search passes over.
+    const bool many_copies =
+        coded_before && demand.top_k && options.codes->most_copies >= std::max(demand.hits, kFewestCopies);
+    if (many_copies) f32 = bf16 = std::numeric_limits<double>::infinity();
 
     Plan plan{};
     const double work = std::min({direct, f32, bf16, int8, cascade});
@@ -144,8 +150,8 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     // results. Threads meet after each wave, which a few queries are to outweigh by more rows.
     plan.first_stride = 1;
     const bool few = queries.rows <= kFewQueries;
-    const std::size_t least_rows = std::max(few ? kFirstWaveRowsOfFew : kFirstWaveRows, options.expected_hits / 2);
-    if (options.expected_hits > (few ? kFewResults : 0))
+    const std::size_t least_rows = std::max(few ? kFirstWaveRowsOfFew : kFirstWaveRows, demand.hits / 2);
+    if (demand.top_k && demand.hits > (few ? kFewResults : 0))
         while (plan.first_stride < kFirstStride && items.rows >= kWaveGrowth * plan.first_stride * least_rows)
             plan.first_stride *= kWaveGrowth;
     // Small blocks where the first wave would have less than one.

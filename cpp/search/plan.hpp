@@ -42,6 +42,13 @@ struct PlanOverride {
 };
 void override_plan(const PlanOverride& overrides);
 
-Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options, const Kernels& kernels);
+// What a search wants.
+struct Demand {
+    std::size_t hits;  // results a query: k, or an estimate
+    bool top_k;        // cutoffs rise while results are found, and late copies of a row are none
+};
+
+Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& options, const Demand& demand,
+               const Kernels& kernels);
 
 }  // namespace aigc_fast

@@ -19,6 +19,7 @@
 #include "search/f32_scanner.hpp"
 #include "search/plan.hpp"
 #include "search/query_group.hpp"
+#include "search/selectivity.hpp"
 #include "select/filter.hpp"
 #include "select/threshold.hpp"
 #include "select/topk.hpp"
@@ -32,9 +33,10 @@ static_assert(kHits >= kScanTileRows * kMaxPanelWidth && kHits >= kCodePanel * k
 
 // What every search shares.
 struct Search {
-    Search(const Matrix& queries, const Matrix& items, const double* thresholds, const SearchOptions& options)
+    Search(const Matrix& queries, const Matrix& items, const double* thresholds, const SearchOptions& options,
+           const Demand& demand)
         : kernels(active_kernels()),
-          plan(make_plan(queries, items, options, kernels)),
+          plan(make_plan(queries, items, options, demand, kernels)),
           queries(queries),
           items(items),
           options(options),
@@ -275,7 +277,7 @@ void run(const Search& search, Selector& selector) {
 void topk(const Matrix& queries, const Matrix& items, std::size_t k, const double* thresholds,
           const SearchOptions& options, void* scores, std::int64_t* ids, std::int64_t* counts) {
     const DefaultFloatEnvironment environment;
-    const Search search(queries, items, thresholds, options);
+    const Search search(queries, items, thresholds, options, {k, true});
     TopKSelector selector(k, search.filter, search.scorer, queries.rows, items.rows,
                           {scores, scores_are_f64(queries, items), ids, counts});
     if (k == 0) {
@@ -288,7 +290,8 @@ void topk(const Matrix& queries, const Matrix& items, std::size_t k, const doubl
 ThresholdHits threshold(const Matrix& queries, const Matrix& items, const double* thresholds,
                         const SearchOptions& options) {
     const DefaultFloatEnvironment environment;
-    const Search search(queries, items, thresholds, options);
+    const Search search(queries, items, thresholds, options,
+                        {estimate_hits(queries, items, thresholds, options), false});
     ThresholdSelector selector(queries.rows, search.filter, search.scorer);
     run(search, selector);
     return selector.take();

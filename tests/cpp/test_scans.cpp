@@ -225,7 +225,8 @@ struct Codes {
             if (kinds[i] == RowKind::unbounded) unbounded.push_back(static_cast<std::uint32_t>(i));
         view = {problem.metric, reader.rows(),    reader.dim(),     space,
                 codes.data(),   scale.data(),     residual.data(),  reach.data(),
-                kinds.data(),   unbounded.data(), unbounded.size(), nullptr};
+                kinds.data(),   unbounded.data(), unbounded.size(), 0,
+                nullptr};
     }
     RowReader reader;
     std::size_t code_dim;

@@ -87,7 +87,6 @@ void searches_equal_plain_loops(std::mt19937_64& random) {
                 options.filter.exclude = {indptr.data(), excluded.data()};
                 options.report = &report;
                 constexpr std::size_t k = 12;
-                options.expected_hits = k;
                 GuardedArray<T> best(query_count * k);
                 GuardedArray<std::int64_t> ids(query_count * k);
                 GuardedArray<std::int64_t> counts(query_count);

@@ -9,6 +9,7 @@
 
 #include "check.hpp"
 #include "dispatch/kernels.hpp"
+#include "search/selectivity.hpp"
 #include "select/threshold.hpp"
 #include "select/topk.hpp"
 
@@ -275,6 +276,26 @@ void many_results_are_sorted_like_few(std::mt19937_64& random) {
     }
 }
 
+// One-dimensional items 0, 1, 2, ...: how many reach a threshold is known.
+void hits_are_estimated() {
+    constexpr std::size_t kItems = 1u << 21;
+    std::vector<float> items(kItems);
+    std::iota(items.begin(), items.end(), 0.0f);
+    const std::vector<float> queries(32, 1.0f);
+    SearchOptions options;
+    options.metric = Metric::inner_product;
+    for (const double share : {0.0, 0.1, 0.5, 1.0}) {
+        const std::vector<double> thresholds(queries.size(), (1.0 - share) * kItems);
+        const auto estimate = [&](std::size_t count) {
+            const Matrix few{items.data(), DType::f32, count, 1, sizeof(float), sizeof(float)};
+            return estimate_hits(Setup::matrix(queries), few, thresholds.data(), options);
+        };
+        CHECK(std::fabs(static_cast<double>(estimate(kItems)) / kItems - share) <= 1.0 / 64);
+        CHECK(estimate(kItems - 1) == 0);  // a search that is over as soon as a sample would be
+        CHECK(estimate(0) == 0);
+    }
+}
+
 }  // namespace
 
 int main() {
@@ -284,5 +305,6 @@ int main() {
     threshold_equals_sorting(random);
     best_k_equals_sorting(random);
     many_results_are_sorted_like_few(random);
+    hits_are_estimated();
     return test::result();
 }

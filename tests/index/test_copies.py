@@ -75,3 +75,12 @@ def test_copies_cost_no_scores():
     with scanned("int8"):
         (report,) = index.explain(rng.standard_normal((50, 19)).astype(np.float32), 10).reports
     assert report.scored < 50 * 200  # each query's best row alone occurs about 2,000 times
+
+
+def test_copies_are_passed_over_whatever_the_other_scans_cost():
+    """Scans without codes cannot pass over copies: with many results of many queries the planner would take them."""
+    rng = np.random.default_rng(5)
+    rows = rng.standard_normal((40, 256)).astype(np.float32)[rng.integers(40, size=20_000)]
+    explanation = CosineIndex(rows).explain(rng.standard_normal((256, 256)).astype(np.float32), 400)
+    assert [report.way for report in explanation.reports] == ["int8"]
+    assert explanation.reports[0].f32_cost == explanation.reports[0].bf16_cost == np.inf

@@ -74,7 +74,6 @@ struct SearchOptions {
     int num_threads = 0;                // 0: the library's default
     const std::int64_t* ids = nullptr;  // the items' ids, in results and in the order; null: row numbers
     const ItemCodes* codes = nullptr;   // of the same items and metric, or none
-    std::size_t expected_hits = 0;      // results a query, as far as known: for the planner
     SearchReport* report = nullptr;     // filled where it is given
     std::function<void()> checkpoint;   // called between groups of queries by the calling thread; may throw
 };
