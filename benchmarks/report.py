@@ -27,6 +27,21 @@ def milliseconds(record: Record, name: str, marks: dict[str, str]) -> str:
     return f"{record['seconds'][name] * 1e3:.3g}{marks.get(name, '')}"
 
 
+def overview(records: list[Record]) -> str:
+    """Return the geometric means over dimensions and k: with an index, and without one."""
+    batches = sorted({record["queries"] for record in records})
+    rows = []
+    for data, items in dict.fromkeys((record["data"], record["items"]) for record in records):
+        cells = [record for record in records if (record["data"], record["items"]) == (data, items)]
+        row = [data, f"{items:,}"]
+        for batch in batches:
+            some = [cell for cell in cells if cell["queries"] == batch]
+            gains = [[summary.speedup(cell, ours) for cell in some] for ours in ("index", "aigc_fast")]
+            row.append(", ".join(f"{summary.geometric_mean(each):.1f}×" for each in gains) if some else "–")
+        rows.append(row)
+    return table(["data", "items", *(f"batch {batch}: index, no index" for batch in batches)], rows)
+
+
 def peers(about: Record, records: list[Record]) -> str:
     """Return the grid and what it says."""
     rows = []
@@ -40,7 +55,7 @@ def peers(about: Record, records: list[Record]) -> str:
     said = "\n".join(summary.lines(records, about["limits"]))
     return (
         f"Milliseconds. †: ids are missing against float64; ‡: only their order differs; –: left out as too slow.\n\n"
-        f"```\n{said}\n```\n\n{table(head, rows)}"
+        f"```\n{said}\n```\n\n{overview(records)}\n\n{table(head, rows)}"
     )
 
 
