@@ -5,6 +5,7 @@ import pytest
 from scipy.sparse import random_array
 
 rng = np.random.default_rng(0)
+NO_RECTOOLS = "rectools is not installed: up to Python 3.12 it needs NumPy < 2, the other libraries here a later one"
 USERS = rng.normal(size=(30, 12)).astype(np.float32)
 ITEMS = rng.normal(size=(200, 12)).astype(np.float32)
 SEEN = random_array((30, 200), density=0.1, format="csr", rng=0, dtype=np.float32)
@@ -14,7 +15,7 @@ SEEN = random_array((30, 200), density=0.1, format="csr", rng=0, dtype=np.float3
 @pytest.mark.parametrize("distance", ["dot", "cosine"])
 @pytest.mark.parametrize("white", [None, np.arange(0, 200, 3)])
 def test_rectools(distance, white):
-    rank = pytest.importorskip("rectools.models.rank", reason="rectools is not installed")
+    rank = pytest.importorskip("rectools.models.rank", reason=NO_RECTOOLS)
     from scipy.sparse import csr_matrix
 
     from aigc_fast.adapters.rectools import AigcRanker

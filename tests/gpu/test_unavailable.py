@@ -78,7 +78,7 @@ def test_nvrtc_compiles_what_was_not_shipped(
     shipped_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if nvrtc.find(13) is None:
-        pytest.skip("NVRTC is not installed")
+        pytest.skip("NVRTC for CUDA 13 or before is not installed (pip install nvidia-cuda-nvrtc)")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     shipped_image.unlink()
     for source in SOURCES.iterdir():
@@ -92,7 +92,7 @@ def test_nvrtc_compiles_what_was_not_shipped(
 
 def test_what_nvrtc_refuses(shipped_image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if nvrtc.find(13) is None:
-        pytest.skip("NVRTC is not installed")
+        pytest.skip("NVRTC for CUDA 13 or before is not installed (pip install nvidia-cuda-nvrtc)")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     shipped_image.unlink()
     (image.KERNELS / "kernels.cu").write_text("__global__ void kernel() { undeclared(); }")
