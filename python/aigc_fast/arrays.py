@@ -170,7 +170,7 @@ def id_lists(lists: object, name: str, query_count: int, item_count: int | None)
     else:
         raise TypeError(f"{name} must be a SciPy sparse matrix or an (indptr, ids) pair, got {type(lists).__name__}")
     indptr = integers(indptr, f"{name} indptr")
-    ids = _ids(ids, name, item_count)
+    ids = ids_below(ids, name, item_count)
     if indptr.shape[0] != query_count + 1:
         raise ValueError(f"{name} indptr must have {query_count + 1} entries, got {indptr.shape[0]}")
     if indptr[0] != 0 or indptr[-1] != ids.shape[0] or (np.diff(indptr) < 0).any():
@@ -205,16 +205,17 @@ def shared_ids(allowed: object, name: str, item_count: int | None) -> npt.NDArra
         if array.shape != (item_count,):
             raise ValueError(f"{name} mask must have shape ({item_count},), got {array.shape}")
         return np.flatnonzero(array).astype(np.int64, copy=False)
-    return np.unique(_ids(array, name, item_count))
+    return np.unique(ids_below(array, name, item_count))
 
 
-def _ids(values: object, name: str, item_count: int | None) -> npt.NDArray[np.int64]:
+def ids_below(values: object, name: str, count: int | None) -> npt.NDArray[np.int64]:
+    """Check a one-dimensional argument of ids from 0 to ``count - 1``; None: of any that are not negative."""
     ids = integers(values, name)
-    last = np.iinfo(np.int64).max if item_count is None else item_count - 1
+    last = np.iinfo(np.int64).max if count is None else count - 1
     if ids.shape[0] and (ids.min() < 0 or ids.max() > last):
         wrong = ids[(ids < 0) | (ids > last)][0]
-        takes = "from 0" if item_count is None else f"from 0 to {last}" if item_count else "of no items"
-        raise ValueError(f"{name} must hold item ids {takes}, got {wrong}")
+        takes = "from 0" if count is None else f"from 0 to {last}" if count else "of an empty set"
+        raise ValueError(f"{name} must hold ids {takes}, got {wrong}")
     return ids
 
 

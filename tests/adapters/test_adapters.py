@@ -1,5 +1,7 @@
 """Every adapter against the original library's own answer."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.sparse import random_array
@@ -30,6 +32,8 @@ def test_rectools(distance, white):
     assert everything[1].tolist() == rank.ImplicitRanker(rank.Distance(distance), USERS, ITEMS).rank([5])[1].tolist()
     with pytest.raises(ValueError, match="distance is 'euclidean'"):
         AigcRanker("euclidean", USERS, ITEMS)
+    with pytest.raises(ValueError, match="subject_ids must hold ids from 0 to 29, got -1"):
+        AigcRanker(distance, USERS, ITEMS).rank([5, -1])
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -64,6 +68,51 @@ def test_implicit():
     for like_implicit in (model, ours):  # and what cannot be left out is not passed over
         with pytest.raises(ValueError, match="user_items"):
             like_implicit.recommend(0, None)
+
+
+FACTORS = SimpleNamespace(user_factors=USERS, item_factors=ITEMS)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"userid": -1}, ValueError, "userid must hold ids from 0 to 29, got -1"),  # implicit: the last user
+        ({"userid": [0, 30]}, ValueError, "userid must hold ids from 0 to 29, got 30"),  # implicit: IndexError
+        ({"userid": 1.5}, TypeError, "userid must hold integers, got dtype float64"),
+        ({"userid": True}, TypeError, "userid must hold integers, got dtype bool"),
+        ({"userid": [[0]]}, ValueError, "userid must be one-dimensional"),
+        ({"filter_items": [-1]}, ValueError, "filter_items must hold ids from 0 to 199, got -1"),  # the last item
+        ({"filter_items": [200]}, ValueError, "filter_items must hold ids from 0 to 199, got 200"),  # IndexError
+        ({"filter_items": np.ones(200, np.bool_)}, TypeError, "filter_items must hold integers"),  # items 0 and 1
+        ({"items": [-1]}, ValueError, "items must hold ids from 0 to 199, got -1"),  # IndexError
+        ({"items": [3, 200]}, ValueError, "items must hold ids from 0 to 199, got 200"),  # IndexError
+        ({"user_items": SEEN[[0, 1]]}, ValueError, r"user_items must have shape \(1, 200\), got \(2, 200\)"),
+        ({"user_items": SEEN[[0], :100]}, ValueError, r"user_items must have shape \(1, 200\), got \(1, 100\)"),
+    ],
+)
+def test_implicit_refuses_ids_out_of_range(options, error, message):
+    from aigc_fast.adapters.implicit import AigcFactors
+
+    arguments = {"userid": 0, "user_items": SEEN[[0]]} | options
+    with pytest.raises(error, match=message):
+        AigcFactors(FACTORS).recommend(**arguments)
+
+
+@pytest.mark.parametrize(("itemid", "message"), [(-1, "got -1"), ([0, 200], "got 200")])
+def test_implicit_refuses_similar_items_out_of_range(itemid, message):
+    from aigc_fast.adapters.implicit import AigcFactors
+
+    with pytest.raises(ValueError, match=f"itemid must hold ids from 0 to 199, {message}"):
+        AigcFactors(FACTORS).similar_items(itemid)
+
+
+def test_implicit_takes_no_users_and_no_items():
+    from aigc_fast.adapters.implicit import AigcFactors
+
+    ours = AigcFactors(FACTORS)
+    assert ours.recommend([], SEEN[:0], N=3)[0].shape == (0, 3)
+    assert ours.recommend(0, SEEN[[0]], N=3, items=[])[0].tolist() == [-1, -1, -1]
+    assert ours.recommend(0, SEEN[[0]], filter_items=[])[0].tolist() == ours.recommend(0, SEEN[[0]])[0].tolist()
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aigc_fast.arrays import id_lists, ids_below
 from aigc_fast.similarity import cosine_topk
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -25,6 +26,7 @@ class AigcFactors:
     Notes
     -----
     Where implicit fills up short lists with filtered items and a score of −3.4e38, these have id −1 and score −inf.
+    Where it counts negative ids of users and items from the end, as NumPy does, they are errors here.
 
     Examples
     --------
@@ -63,21 +65,27 @@ class AigcFactors:
         -------
         ids, scores
             (m, N), or (N,) for one user.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Ids that are no integers or out of range, ``user_items`` of another shape; the message names the argument.
         """
         if filter_already_liked_items and user_items is None:
             raise ValueError("user_items is None; filter_already_liked_items takes what the users have")
-        users = np.atleast_1d(np.asarray(userid, np.int64))
         if filter_items is not None and items is not None:
             raise ValueError("filter_items and items must not both be given")
-        allow = items
+        n_items = len(self.item_factors)
+        users = ids_below(np.atleast_1d(userid), "userid", len(self.user_factors))
+        liked = id_lists(user_items, "user_items", len(users), n_items) if filter_already_liked_items else None
+        allow = None if items is None else ids_below(items, "items", n_items)
         if filter_items is not None:
-            allow = np.ones(len(self.item_factors), np.bool_)
-            allow[np.asarray(filter_items, np.int64)] = False
+            allow = np.setdiff1d(np.arange(n_items), ids_below(filter_items, "filter_items", n_items))
         top = cosine_topk(
             self.user_factors[users],
             self.item_factors,
             N,
-            exclude=user_items if filter_already_liked_items else None,
+            exclude=liked,
             allow=allow,
             metric="inner_product",
             num_threads=self.num_threads,
@@ -85,7 +93,7 @@ class AigcFactors:
         return (top.ids[0], top.scores[0]) if np.isscalar(userid) else (top.ids, top.scores)
 
     def similar_items(self, itemid: int | npt.ArrayLike, N: int = 10) -> Found:
-        """Items by the cosine of factors, as implicit with the item itself among them."""
-        rows = self.item_factors[np.atleast_1d(np.asarray(itemid, np.int64))]
-        top = cosine_topk(rows, self.item_factors, N, num_threads=self.num_threads)
+        """Items by the cosine of factors, as implicit with the item itself among them; ids and errors as above."""
+        ids = ids_below(np.atleast_1d(itemid), "itemid", len(self.item_factors))
+        top = cosine_topk(self.item_factors[ids], self.item_factors, N, num_threads=self.num_threads)
         return (top.ids[0], top.scores[0]) if np.isscalar(itemid) else (top.ids, top.scores)

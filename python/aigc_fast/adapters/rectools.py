@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aigc_fast.arrays import ids_below
 from aigc_fast.errors import require
 from aigc_fast.similarity import Metric, cosine_topk
 
@@ -69,8 +70,13 @@ class AigcRanker:
         -------
         subjects, objects, scores
             One entry for each pair, grouped by subject in the order given.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Ids that are no integers or out of range, filters of another shape.
         """
-        ids = np.asarray(subject_ids, np.int64)
+        ids = ids_below(subject_ids, "subject_ids", len(self.subjects_factors))
         top = cosine_topk(
             self.subjects_factors[ids],
             self.objects_factors,
