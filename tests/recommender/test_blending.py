@@ -55,9 +55,24 @@ def test_the_new_lists_may_be_shorter():
     assert blend([ONE, OTHER], [1, 1], 0).ids.shape == (3, 0)
 
 
+def test_lists_without_slots_add_nothing():
+    none = lists([[], [], []], 0)
+    assert np.array_equal(blend([ONE, none], [1.0, 5.0], 4).ids, ONE.ids)
+    assert blend([none], [1.0], 2).counts.tolist() == [0, 0, 0]
+    nobody = TopK(np.empty((0, 3), np.float32), np.empty((0, 3), np.int64), np.empty(0, np.int64))
+    assert blend([nobody, nobody], [1.0, 1.0], 2).ids.shape == (0, 2)
+
+
 @pytest.mark.parametrize(
     ("found", "weights", "message"),
     [
+        ([ONE, OTHER], [np.nan, 1.0], "finite numbers"),
+        ([ONE, lists([[(3, 2.0), (1, 1.5), (3, 1.0)], [], []], 3)], [1.0, 1.0], r"lists\[1\] ids: row 0 lists an item"),
+        ([lists([[(3, np.nan)]], 1)], [1.0], r"lists\[0\] has a listed item whose score is NaN"),
+        ([lists([[(3, np.inf)]], 1)], [1.0], r"lists\[0\] has a listed item whose score is NaN or infinite"),
+        ([TopK(np.ones((1, 2)), np.zeros((1, 1), np.int64), np.ones(1))], [1.0], r"scores of shape \(1, 2\)"),
+        ([TopK(np.ones((1, 1)), np.array([[-2]]), np.ones(1))], [1.0], r"lists\[0\] ids holds ids from -2"),
+        ([TopK(np.ones((1, 1)), np.array([[0.5]]), np.ones(1))], [1.0], r"lists\[0\] ids is float64"),
         ([ONE, OTHER], [1.0], "one weight for each of the 2 lists"),
         ([], [], "one weight for each of the 0 lists"),
         ([ONE, OTHER], [0.0, 0.0], "not all 0"),

@@ -126,13 +126,19 @@ def as_dense(name: str, value: npt.ArrayLike, rows: int | None = None) -> npt.ND
     return array
 
 
-def as_listed(name: str, value: npt.ArrayLike, n_lists: int, n_items: int) -> npt.NDArray[np.integer[Any]]:
-    """Return the ids (n_lists, n) of lists, -1 where a slot is missing; no list has an item twice."""
+def as_listed(
+    name: str, value: npt.ArrayLike, n_lists: int, n_items: int | None = None
+) -> npt.NDArray[np.integer[Any]]:
+    """Return the ids (n_lists, n) of lists, -1 where a slot is missing; no list has an item twice.
+
+    ``n_items=None`` takes any ids from -1 on.
+    """
     ids = np.asarray(value)
     if ids.dtype.kind != "i" or ids.ndim != 2 or len(ids) != n_lists:
         raise ValueError(f"{name} is {ids.dtype} of shape {ids.shape}; ints, {n_lists} rows, are taken")
-    if ids.size and (ids.min() < -1 or ids.max() >= n_items):
-        raise ValueError(f"{name} holds ids from {ids.min()} to {ids.max()}; -1 to {n_items - 1} are taken")
+    last = np.iinfo(np.int64).max if n_items is None else n_items - 1
+    if ids.size and (ids.min() < -1 or ids.max() > last):
+        raise ValueError(f"{name} holds ids from {ids.min()} to {ids.max()}; -1 to {last} are taken")
     ranked = np.sort(ids, axis=1)
     twice = (ranked[:, 1:] == ranked[:, :-1]) & (ranked[:, 1:] >= 0)
     if twice.any():

@@ -8,22 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 from aigc_fast import TopK
-from aigc_fast.recommender.arguments import as_count
+from aigc_fast.recommender.arguments import as_count, as_listed
 from aigc_fast.recommender.fusion import head, merge_sums
 
 
 def blend(lists: Sequence[TopK], weights: Sequence[float], n: int) -> TopK:
     """Add up the scores that items have in several recommenders' lists for the same users.
 
-    Scores of different recommenders have different scales, so each list is scaled to 0 … 1 first: its first item has 1,
-    its last one the smallest score above 0 (Fox and Shaw, TREC-2, 1994, CombSUM on scaled scores). An item that a
-    list lacks gets nothing from it.
+    Scores of different recommenders have different scales, so each list is scaled first: its best item has 1, its
+    worst one 1 / length, more than the nothing of an item that it lacks (Fox and Shaw, TREC-2, 1994, CombSUM on scaled
+    scores). Where all its scores are equal, all items have 1.
 
     Parameters
     ----------
     lists
-        One TopK a recommender with a row for each user, a few times longer than ``n``, from
-        ``recommend(user_ids, n=...)``.
+        One TopK a recommender with a row for each user, from ``recommend(user_ids, n=...)``: a few times longer than
+        ``n``, of any lengths, and empty where a recommender knows nothing of a user. No row has an item twice.
     weights
         Of each recommender, at least 0 and not all 0.
     n
@@ -32,7 +32,13 @@ def blend(lists: Sequence[TopK], weights: Sequence[float], n: int) -> TopK:
     Returns
     -------
     TopK
-        (n_users, n), score descending, then id ascending. O(total · log total) for ``total`` listed items.
+        (n_users, n) of float64 scores, score descending, then id ascending. O(total · log total) for ``total`` listed
+        items.
+
+    Raises
+    ------
+    ValueError
+        Weights or lists that are not as above, or a listed item whose score is NaN or infinite.
 
     Examples
     --------
@@ -50,18 +56,28 @@ def blend(lists: Sequence[TopK], weights: Sequence[float], n: int) -> TopK:
     if any(len(found.ids) != n_users for found in lists):
         raise ValueError(f"lists have {[len(found.ids) for found in lists]} rows; the same users in each are taken")
     rows, ids, scores = [], [], []
-    for found, share in zip(lists, shares, strict=True):
-        real = found.ids >= 0
-        rows.append(np.broadcast_to(np.arange(n_users)[:, None], real.shape)[real])
-        ids.append(found.ids[real])
-        scores.append(share * _scaled(found, real)[real])
+    for place, (found, share) in enumerate(zip(lists, shares, strict=True)):
+        listed, scaled = _listed(f"lists[{place}]", found, n_users)
+        rows.append(np.broadcast_to(np.arange(n_users)[:, None], listed.shape)[listed])
+        ids.append(np.asarray(found.ids)[listed])
+        scores.append(share * scaled[listed])
     joined = merge_sums(n_users, np.concatenate(rows), np.concatenate(ids), np.concatenate(scores))
     return head(joined, as_count("n", n))
 
 
-def _scaled(found: TopK, real: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _listed(name: str, found: TopK, n_users: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Check one recommender's lists; return which slots are real, and the scaled scores."""
+    real = as_listed(f"{name} ids", found.ids, n_users) >= 0
+    scores = np.asarray(found.scores, np.float64)
+    if scores.shape != real.shape:
+        raise ValueError(f"{name} has scores of shape {scores.shape} for ids of shape {real.shape}")
+    if not np.isfinite(scores[real]).all():
+        raise ValueError(f"{name} has a listed item whose score is NaN or infinite")
+    return real, _scaled(scores, real)
+
+
+def _scaled(scores: npt.NDArray[np.float64], real: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Scores of each list from 1 for its largest to 1 / length for its smallest; 1 where all are equal."""
-    scores = found.scores.astype(np.float64)
     low = np.where(real, scores, np.inf).min(axis=1, initial=np.inf, keepdims=True)
     high = np.where(real, scores, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
     spread = np.where(high > low, high - low, 1)
