@@ -338,6 +338,18 @@ def is_id_lists(allow: object) -> bool:
     return hasattr(allow, "tocsr") or (isinstance(allow, tuple) and len(allow) == 2 and np.ndim(allow[0]) == 1)
 
 
+def item_filters(
+    exclude: object, allow: object, query_count: int, item_count: int | None
+) -> tuple[IdLists | None, IdLists | None, npt.NDArray[np.int64] | None]:
+    """Check filters; return the excluded lists, the allowed lists, and the ids allowed to all queries."""
+    excluded = None if exclude is None else id_lists(exclude, "exclude", query_count, item_count)
+    if allow is None:
+        return excluded, None, None
+    if is_id_lists(allow):
+        return excluded, id_lists(allow, "allow", query_count, item_count), None
+    return excluded, None, shared_ids(allow, "allow", item_count)
+
+
 def check_metric(metric: object) -> None:
     """Check the name of a metric, in the words of the extension."""
     if not isinstance(metric, str) or metric not in ("cosine", "inner_product", "pearson"):

@@ -19,14 +19,12 @@ from aigc_fast.arrays import (
     as_torch,
     check_apart,
     check_metric,
-    id_lists,
-    is_id_lists,
+    item_filters,
     output,
     page_ends,
     same_columns,
     score_dtype,
     scores_like,
-    shared_ids,
     threads,
     unaliased,
 )
@@ -366,12 +364,5 @@ def _filters(
     exclude: Any, allow: Any, after: Any, query_count: int, item_count: int, dtype: type[np.float32 | np.float64]
 ) -> tuple[Any, Any, Any, Any]:
     """Return (exclude lists, allow lists, shared allowed ids, page ends) as the extension takes them."""
-    exclude_lists = None if exclude is None else id_lists(exclude, "exclude", query_count, item_count)
-    allow_lists = allowed_ids = None
-    if allow is not None:
-        if is_id_lists(allow):
-            allow_lists = id_lists(allow, "allow", query_count, item_count)
-        else:
-            allowed_ids = shared_ids(allow, "allow", item_count)
     ends = None if after is None else page_ends(after, query_count, dtype)
-    return exclude_lists, allow_lists, allowed_ids, ends
+    return *item_filters(exclude, allow, query_count, item_count), ends

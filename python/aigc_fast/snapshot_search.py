@@ -12,13 +12,11 @@ from aigc_fast.arrays import (
     as_k,
     as_matrix,
     as_torch,
-    id_lists,
-    is_id_lists,
+    item_filters,
     page_ends,
     same_columns,
     score_dtype,
     scores_like,
-    shared_ids,
     threads,
 )
 from aigc_fast.explanation import Explanation
@@ -139,13 +137,7 @@ def _no_filters(snapshot: Snapshot) -> list[Filters]:
 def _filters(snapshot: Snapshot, exclude: Any, allow: Any, count: int) -> list[Filters]:
     if exclude is None and allow is None:
         return _no_filters(snapshot)
-    excluded = None if exclude is None else id_lists(exclude, "exclude", count, None)
-    lists = shared = None
-    if allow is not None:
-        if is_id_lists(allow):
-            lists = id_lists(allow, "allow", count, None)
-        else:
-            shared = shared_ids(allow, "allow", None)
+    excluded, lists, shared = item_filters(exclude, allow, count, None)
     return [
         (
             None if excluded is None else segment.rows_of_lists(*excluded),
