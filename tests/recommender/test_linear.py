@@ -53,6 +53,19 @@ def test_pure_svd_projects_on_the_leading_singular_vectors(factors):
         assert lists.scores[item, 0] == pytest.approx(cosine.max(), abs=1e-5)
 
 
+def test_directions_beyond_the_rank_are_left_out():
+    """Their singular vectors are any of the null space: no training user shows them, a new one does."""
+    low_rank = RNG.integers(0, 3, (40, 3)) @ RNG.integers(0, 3, (3, 25))
+    _, singular, right = np.linalg.svd(low_rank.astype(np.float64))
+    model = PureSVD(10).fit(csr_matrix(low_rank))
+    assert model.singular_values_ == pytest.approx(singular[:3], rel=1e-8)
+    assert model.item_factors_.shape == (25, 3)
+    new = (RNG.random((5, 25)) < 0.3).astype(np.float64)
+    lists = model.recommend(np.full(5, -1), n=25, user_items=csr_matrix(new), exclude_seen=False)
+    scores = new @ right[:3].T @ right[:3]
+    assert lists.scores == pytest.approx(np.take_along_axis(scores, lists.ids, axis=1), abs=1e-5)
+
+
 def test_more_factors_than_there_are():
     history = csr_matrix(DENSE)
     most, further = PureSVD(19).fit(history), PureSVD(64).fit(history)

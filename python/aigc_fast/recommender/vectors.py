@@ -94,7 +94,7 @@ def collaborative_vectors(user_items: CSR, dim: int = 64) -> Float32:
     Returns
     -------
     (n_items, dim) float32
-        Unit rows, zero for items without interactions. The same at every call.
+        Unit rows, zero for items without interactions; columns beyond the rank are zero. The same at every call.
 
     Notes
     -----
@@ -110,7 +110,8 @@ def collaborative_vectors(user_items: CSR, dim: int = 64) -> Float32:
         return np.zeros((matrix.shape[1], size), np.float32)
     scale = np.divide(1, length, out=np.zeros_like(length), where=used)
     _, singular, right = truncated_svd(matrix @ diags(scale), size)
-    vectors = np.where(used[:, None], right * np.sqrt(singular), 0)  # exactly zero, without rounding noise
+    vectors = np.zeros((matrix.shape[1], size))
+    vectors[:, : len(singular)] = np.where(used[:, None], right * np.sqrt(singular), 0)  # without rounding noise
     return _unit_rows(vectors)
 
 
@@ -205,15 +206,18 @@ def _title_columns(titles: npt.NDArray[np.str_], buckets: int) -> Float64:
 
 
 def truncated_svd(matrix: csr_matrix, dim: int) -> tuple[Float64, Float64, Float64]:
-    """Truncate the SVD, singular values descending, with a fixed start and sign: the same at every call.
+    """Truncate the SVD to ``dim`` or the rank, singular values descending: the same at every call.
 
     ARPACK starts from a random vector unless given one; the sign of a pair of singular vectors is free, here
-    the entry of the right one that is largest in size is made positive.
+    the entry of the right one that is largest in size is made positive. It works on the matrix times its transpose,
+    which knows singular values below √ε of the largest from nothing but rounding: their vectors are arbitrary ones of
+    the null space, and left out.
     """
     start = np.random.default_rng(0).standard_normal(min(matrix.shape))
     left, singular, right = svds(matrix, k=dim, v0=start)
     order = np.argsort(-singular, kind="stable")
+    order = order[singular[order] > np.sqrt(np.finfo(np.float64).eps) * singular.max()]
     left, singular, right = left[:, order], singular[order], right[order].T
-    sign = np.sign(right[np.argmax(abs(right), axis=0), np.arange(dim)])
+    sign = np.sign(right[np.argmax(abs(right), axis=0), np.arange(len(order))])
     sign[sign == 0] = 1
     return left * sign, singular, right * sign
