@@ -2,7 +2,8 @@
 
     python -m benchmarks.cascade --output docs/figures/cascade.json
 
-Both search the same codes in turn, in one process; ids and scores must have the same bits. The exact peers of
+Both search the same rows in turn, in one process, the plain scan with codes as an index without heads has them; ids and
+scores must have the same bits. The exact peers of
 benchmarks.peers take turns with them; the fastest is kept. Data without a subspace of few dimensions are there too:
 they get no heads, so what may differ is the time that it takes to find that out.
 """
@@ -82,9 +83,17 @@ def median_ratio(a: list[float], b: list[float]) -> float:
     return statistics.median(x / y for x, y in zip(a, b, strict=False))
 
 
+def without_heads(rows: Any, threads: int) -> aigc_fast.CosineIndex:
+    """Build an index whose rows get no heads, whatever they are."""
+    codes = _core.ItemCodes.encode(rows, None, "cosine", threads)
+    facts = {"metric": "cosine", "next_id": str(len(rows)), "rotated": str(int(codes.rotated))}
+    return aigc_fast.CosineIndex._from_state({"rows": rows, **codes.arrays()}, facts)
+
+
 def searches(name: str, data: datasets.Data, options: argparse.Namespace) -> list[Record]:
-    """Time the planner's choice in turn with a plain scan of the same index and with peers, for every batch and k."""
+    """Time the planner's choice in turn with a plain scan of the same rows and with peers, for every batch and k."""
     index = aigc_fast.CosineIndex(data.items.raw, num_threads=options.threads)
+    indexes = {None: index, "int8": without_heads(data.items.raw, options.threads)}
     peers = {peer: rival.build(data.items, options.threads) for peer, rival in PEERS.items()}
     records = []
     for batch in BATCHES:
@@ -95,9 +104,9 @@ def searches(name: str, data: datasets.Data, options: argparse.Namespace) -> lis
 
             def call(way: str | None, parts: Any = parts, k: int = k, found: Any = found) -> None:
                 _core.override_plan(way)
-                found[str(way)] = [index.topk(part.raw, k, num_threads=options.threads) for part in parts]
+                found[str(way)] = [indexes[way].topk(part.raw, k, num_threads=options.threads) for part in parts]
 
-            calls: dict[str, Callable[[], Any]] = {str(way): lambda way=way: call(way) for way in (None, "int8")}
+            calls: dict[str, Callable[[], Any]] = {str(way): lambda way=way: call(way) for way in indexes}
             calls |= {
                 peer: lambda search=search, parts=parts, k=k: [search(part, k) for part in parts]
                 for peer, search in peers.items()

@@ -26,15 +26,14 @@ class CodeArrays {
   public:
     CodeArrays(std::size_t rows, std::size_t dim, const std::string& metric, std::optional<Array<float>> mean,
                bool rotated, Array<std::uint8_t> codes, Array<float> scale, Array<float> residual, Array<float> reach,
-               Array<std::uint8_t> kinds, std::optional<Array<float>> basis);
+               Array<std::uint8_t> kinds, std::optional<Array<float>> basis, bool by_row);
 
     static CodeArrays encode(const py::array& rows, const std::optional<Int64Array>& ids, const std::string& metric,
                              int num_threads, const std::optional<Progress>& progress,
                              std::optional<Array<float>> basis);
 
-    // The same codes with a head: `head` has a basis. `row_codes` are made where they are not given.
-    std::shared_ptr<CodeArrays> with_head(std::shared_ptr<CodeArrays> head, float survivors,
-                                          std::optional<Array<std::uint8_t>> row_codes, int num_threads) const;
+    // The same codes, by row, with a head: `head` has a basis.
+    std::shared_ptr<CodeArrays> with_head(std::shared_ptr<CodeArrays> head, float survivors, int num_threads) const;
 
     // Of heads: the share of pairs that they cannot rule out, with a score to reach for each query.
     double surviving_share(const py::array& queries, const py::array& rows, const Array<double>& cutoffs) const;
@@ -52,7 +51,6 @@ class CodeArrays {
     Array<float> reach_;
     Array<std::uint8_t> kinds_;
     Array<std::uint32_t> unbounded_;
-    Array<std::uint8_t> row_codes_;
     std::shared_ptr<CodeArrays> head_;
     std::shared_ptr<const Head> head_view_;
     ItemCodes view_;

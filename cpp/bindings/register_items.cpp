@@ -41,7 +41,7 @@ Array<std::uint8_t> aligned_bytes(py::ssize_t count) {
 
 CodeArrays::CodeArrays(std::size_t rows, std::size_t dim, const std::string& metric, std::optional<Array<float>> mean,
                        bool rotated, Array<std::uint8_t> codes, Array<float> scale, Array<float> residual,
-                       Array<float> reach, Array<std::uint8_t> kinds, std::optional<Array<float>> basis)
+                       Array<float> reach, Array<std::uint8_t> kinds, std::optional<Array<float>> basis, bool by_row)
     : mean_(std::move(mean)),
       basis_(std::move(basis)),
       codes_(std::move(codes)),
@@ -62,7 +62,12 @@ CodeArrays::CodeArrays(std::size_t rows, std::size_t dim, const std::string& met
         check_size(*mean_, code_dim, "mean");
         space.mean = mean_->data();
     }
-    check_size(codes_, blocks * code_block_bytes(code_dim), "codes");
+    view_.metric = as_metric(metric);
+    view_.rows = rows;
+    view_.dim = dim;
+    view_.space = space;
+    view_.by_row = by_row;
+    check_size(codes_, blocks * view_.block_bytes(), "codes");
     check_size(scale_, blocks, "scale");
     check_size(residual_, blocks, "residual");
     check_size(reach_, blocks, "reach");
@@ -75,19 +80,14 @@ CodeArrays::CodeArrays(std::size_t rows, std::size_t dim, const std::string& met
         if (kind >= RowKind::copy) last_copy = std::max(last_copy, kind);
     }
     unbounded_ = Array<std::uint32_t>(static_cast<py::ssize_t>(unbounded.size()), unbounded.data());
-    view_ = {as_metric(metric),
-             rows,
-             dim,
-             space,
-             codes_.data(),
-             scale_.data(),
-             residual_.data(),
-             reach_.data(),
-             reinterpret_cast<const RowKind*>(kinds_.data()),
-             unbounded_.data(),
-             unbounded.size(),
-             copies_before(last_copy),
-             nullptr};
+    view_.codes = codes_.data();
+    view_.scale = scale_.data();
+    view_.residual = residual_.data();
+    view_.reach = reach_.data();
+    view_.kinds = reinterpret_cast<const RowKind*>(kinds_.data());
+    view_.unbounded = unbounded_.data();
+    view_.unbounded_count = unbounded.size();
+    view_.most_copies = copies_before(last_copy);
 }
 
 CodeArrays CodeArrays::encode(const py::array& rows, const std::optional<Int64Array>& ids, const std::string& metric,
@@ -131,28 +131,28 @@ CodeArrays CodeArrays::encode(const py::array& rows, const std::optional<Int64Ar
     }
     std::optional<Array<float>> used_mean;
     if (space.mean != nullptr) used_mean = mean;
-    return {matrix.rows, matrix.cols, metric, used_mean, space.rotated, codes, scale, residual, reach, kinds, basis};
+    return {matrix.rows, matrix.cols, metric, used_mean, space.rotated, codes,
+            scale,       residual,    reach,  kinds,     basis,         false};
 }
 
 std::shared_ptr<CodeArrays> CodeArrays::with_head(std::shared_ptr<CodeArrays> head, float survivors,
-                                                  std::optional<Array<std::uint8_t>> row_codes, int num_threads) const {
+                                                  int num_threads) const {
     const ItemCodes& codes = head->view();
     if (codes.space.basis == nullptr || codes.rows != view_.rows || codes.dim != view_.dim ||
         codes.metric != view_.metric)
         throw std::invalid_argument("head must be coded with a basis, from the same rows and for the same metric");
     auto result = std::make_shared<CodeArrays>(*this);
-    const std::size_t bytes = view_.rows * code_row_bytes(view_.dim);
-    if (row_codes) {
-        check_size(*row_codes, bytes, "row_codes");
-        result->row_codes_ = *row_codes;
-    } else {
-        result->row_codes_ = aligned_bytes(static_cast<py::ssize_t>(bytes));
-        std::uint8_t* out = result->row_codes_.mutable_data();
+    if (!view_.by_row) {
+        result->view_.by_row = true;
+        const std::size_t bytes = code_blocks(view_.rows) * result->view_.block_bytes();
+        result->codes_ = aligned_bytes(static_cast<py::ssize_t>(bytes));
+        std::uint8_t* out = result->codes_.mutable_data();
+        result->view_.codes = out;
         const LockReleased unlocked;
         lay_out_rows(view_, num_threads, out);
     }
     result->head_ = std::move(head);
-    result->head_view_ = std::make_shared<const Head>(Head{codes, result->row_codes_.data(), survivors});
+    result->head_view_ = std::make_shared<const Head>(Head{codes, survivors});
     result->view_.head = result->head_view_.get();
     return result;
 }
@@ -172,13 +172,12 @@ double CodeArrays::surviving_share(const py::array& queries, const py::array& ro
 py::typing::Dict<py::str, py::array> CodeArrays::arrays() const {
     py::typing::Dict<py::str, py::array> arrays;
     if (mean_) arrays["mean"] = *mean_;
-    arrays["codes"] = codes_;
+    arrays[view_.by_row ? "row_codes" : "codes"] = codes_;
     arrays["scale"] = scale_;
     arrays["residual"] = residual_;
     arrays["reach"] = reach_;
     arrays["kinds"] = kinds_;
     if (basis_) arrays["basis"] = *basis_;
-    if (head_) arrays["row_codes"] = row_codes_;
     return arrays;
 }
 
@@ -229,16 +228,15 @@ void register_items(py::module_& module) {
                                                         "int8 codes of rows, with the bounds that keep scans exact.")
         .def(py::init<std::size_t, std::size_t, const std::string&, std::optional<Array<float>>, bool,
                       Array<std::uint8_t>, Array<float>, Array<float>, Array<float>, Array<std::uint8_t>,
-                      std::optional<Array<float>>>(),
+                      std::optional<Array<float>>, bool>(),
              py::arg("rows"), py::arg("dim"), py::arg("metric"), py::arg("mean"), py::arg("rotated"), py::arg("codes"),
              py::arg("scale"), py::arg("residual"), py::arg("reach"), py::arg("kinds"), py::arg("basis") = py::none(),
-             "Codes from stored arrays.")
+             py::arg("by_row") = false, "Codes from stored arrays; by_row: as they lie where there are heads.")
         .def_static("encode", &CodeArrays::encode, py::arg("rows"), py::arg("ids"), py::arg("metric"),
                     py::arg("num_threads"), py::arg("progress") = py::none(), py::arg("basis") = py::none(),
                     "Encode rows, or their heads along a basis, in the space with the smallest residuals on a sample.")
-        .def("with_head", &CodeArrays::with_head, py::arg("head"), py::arg("survivors"),
-             py::arg("row_codes") = py::none(), py::arg("num_threads") = 0,
-             "The same codes with a head that scans look at first.")
+        .def("with_head", &CodeArrays::with_head, py::arg("head"), py::arg("survivors"), py::arg("num_threads") = 0,
+             "The same codes, laid out row after row, with a head that scans look at first.")
         .def_property_readonly("head", &CodeArrays::head, "The codes of the heads, or None.")
         .def_property_readonly(
             "survivors",
@@ -246,8 +244,10 @@ void register_items(py::module_& module) {
             "The share of rows that heads could not rule out when the index was built.")
         .def("surviving_share", &CodeArrays::surviving_share, py::arg("queries"), py::arg("rows"), py::arg("cutoffs"),
              "Of heads of these rows: the share of pairs that they cannot rule out, with a score to reach each query.")
-        .def("arrays", &CodeArrays::arrays,
-             "The arrays, by name; mean only where the space is centred, basis and row_codes only of heads.")
+        .def(
+            "arrays", &CodeArrays::arrays,
+            "The arrays, by name; mean only where the space is centred, basis only of heads, row_codes in the place of "
+            "codes where there are heads.")
         .def_property_readonly(
             "rotated", [](const CodeArrays& codes) { return codes.view().space.rotated; },
             "Whether the code space is rotated.");

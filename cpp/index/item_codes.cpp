@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -195,31 +194,28 @@ void copy_coded_rows(const RowReader& rows, Metric metric, float* out) {
 }
 
 void lay_out_rows(const ItemCodes& codes, int threads, std::uint8_t* out) {
-    const std::size_t groups = code_groups(codes.dim);
-    const std::size_t stride = code_row_bytes(codes.dim);
+    const std::size_t out_bytes = kCodeRows * code_row_bytes(codes.dim);
     const std::size_t blocks = code_blocks(codes.rows);
     parallel_for((blocks + kTaskBlocks - 1) / kTaskBlocks, threads > 0 ? threads : default_num_threads(),
                  [&](std::size_t task, std::size_t) {
-                     const std::size_t end = std::min((task + 1) * kTaskBlocks * kCodeRows, codes.rows);
-                     for (std::size_t row = task * kTaskBlocks * kCodeRows; row < end; ++row) {
-                         const std::uint8_t* codes_of_row = codes.codes +
-                                                            row / kCodeRows * groups * kCodeGroup * kCodeRows +
-                                                            row % kCodeRows * kCodeGroup;
-                         std::uint8_t* to = out + row * stride;
-                         for (std::size_t g = 0; g < groups; ++g)
-                             std::memcpy(to + g * kCodeGroup, codes_of_row + g * kCodeGroup * kCodeRows, kCodeGroup);
-                         std::fill(to + groups * kCodeGroup, to + stride, std::uint8_t{0});
-                     }
+                     const std::size_t end = std::min((task + 1) * kTaskBlocks, blocks);
+                     for (std::size_t b = task * kTaskBlocks; b < end; ++b)
+                         block_to_rows(codes.codes_of(b), codes.dim, out + b * out_bytes);
                  });
 }
 
-CodedBlocks ItemCodes::blocks(std::size_t first, std::size_t count) const {
-    return {codes + first * code_block_bytes(code_dim()),
+CodedBlocks ItemCodes::blocks(std::size_t first, std::size_t count, std::uint8_t* scratch) const {
+    const std::size_t dim_of_codes = code_dim();
+    for (std::size_t b = first; by_row && scratch != nullptr && b < first + count; ++b) {
+        const std::uint8_t* next = b + 1 < code_blocks(rows) ? codes_of(b + 1) : nullptr;
+        rows_to_block(codes_of(b), dim_of_codes, next, scratch + (b - first) * code_block_bytes(dim_of_codes));
+    }
+    return {by_row ? scratch : codes_of(first),
             scale + first,
             residual + first,
             reach + first,
             count,
-            code_groups(code_dim()),
+            code_groups(dim_of_codes),
             0,
             nullptr,
             0};

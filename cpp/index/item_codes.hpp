@@ -9,6 +9,7 @@
 #include "base/aligned.hpp"
 #include "base/rows.hpp"
 #include "dispatch/kernels.hpp"
+#include "index/code_layout.hpp"
 #include "index/code_space.hpp"
 
 namespace aigc_fast {
@@ -65,8 +66,9 @@ struct ItemCodes {
     std::size_t rows = 0;
     std::size_t dim = 0;
     CodeSpace space;
-    const std::uint8_t* codes = nullptr;
-    const float* scale = nullptr;  // a block of 16 rows each, as are:
+    bool by_row = false;                  // codes lie row after row, for single pairs, and not as scans take them
+    const std::uint8_t* codes = nullptr;  // code_blocks(rows) blocks of block_bytes()
+    const float* scale = nullptr;         // a block of 16 rows each, as are:
     const float* residual = nullptr;
     const float* reach = nullptr;
     const RowKind* kinds = nullptr;            // a row each
@@ -76,15 +78,19 @@ struct ItemCodes {
     const Head* head = nullptr;
 
     std::size_t code_dim() const { return space.code_dim(dim); }
-    CodedBlocks blocks(std::size_t first_block, std::size_t count) const;
+    std::size_t block_bytes() const {
+        return by_row ? kCodeRows * code_row_bytes(code_dim()) : code_block_bytes(code_dim());
+    }
+    const std::uint8_t* codes_of(std::size_t block) const { return codes + block * block_bytes(); }
+    // `scratch` is for codes by row, and has room for those blocks as scans take them; null: without codes.
+    CodedBlocks blocks(std::size_t first_block, std::size_t count, std::uint8_t* scratch) const;
 };
 
 // A cascade: fewer dimensions are scanned first (space.basis of `codes`); rows that they cannot rule out are looked at
-// by all dimensions, whose codes lie once more row after row.
+// by all dimensions, whose codes therefore lie by row.
 struct Head {
     ItemCodes codes;
-    const std::uint8_t* rows = nullptr;  // [rows][code_row_bytes(dim)]
-    float survivors = 1.0f;              // the share of rows that a sample of queries found, for the planner
+    float survivors = 1.0f;  // the share of rows that a sample of queries found, for the planner
 };
 
 inline std::size_t code_blocks(std::size_t rows) { return (rows + kCodeRows - 1) / kCodeRows; }
@@ -103,7 +109,7 @@ void encode_items(const RowReader& rows, const std::int64_t* ids, Metric metric,
 // Rows as they are before they are coded, [rows][dim]; zeros where a row has no code.
 void copy_coded_rows(const RowReader& rows, Metric metric, float* out);
 
-// Copies blocks of codes row after row, into [rows][code_row_bytes(dim)].
+// Copies codes row after row.
 void lay_out_rows(const ItemCodes& codes, int threads, std::uint8_t* out);
 
 }  // namespace aigc_fast

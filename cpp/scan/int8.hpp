@@ -18,8 +18,7 @@ namespace aigc_fast {
 inline constexpr std::size_t kMaxInt8Dim = 32768;  // the integer sums stay below 2^31
 
 // Codes row after row, for the dot products of single pairs: [rows][stride] bytes, whatever they are beyond the groups.
-inline constexpr std::size_t kRowAlignment = 64;
-inline std::size_t code_row_bytes(std::size_t dim) { return (dim + kRowAlignment - 1) / kRowAlignment * kRowAlignment; }
+inline constexpr std::size_t kRowAlignment = 64;  // divides the stride
 struct Int8Rows {
     const std::uint8_t* codes;
     std::size_t stride;

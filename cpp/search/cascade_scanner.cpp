@@ -47,11 +47,11 @@ CascadeScanner::Worker CascadeScanner::worker(std::size_t block_rows) const {
 std::size_t CascadeScanner::tile_hits(std::size_t panel) const { return std::max(kHeadHits, full_.tile_hits(panel)); }
 
 void CascadeScanner::load(Worker& worker, std::size_t begin, std::size_t end) const {
-    full_.load(worker, begin, end);
+    full_.load_facts(worker, begin, end);
     head_.load(worker.head, begin, end);
-    worker.code_rows = {codes_.head->rows + begin * row_bytes_, row_bytes_};
+    worker.code_rows = {codes_.codes_of(worker.first_block), row_bytes_};
     // Of a large batch, some query looks at almost every row: they take longer to come from memory than the heads.
-    worker.head.next = codes_.head->rows + end * row_bytes_;
+    worker.head.next = worker.next;
     worker.head.next_bytes = std::min(codes_.rows - end, end - begin) * row_bytes_;
 }
 
@@ -82,6 +82,7 @@ std::size_t CascadeScanner::scan(Worker& worker, std::size_t panel, const float*
         pause = static_cast<std::uint8_t>((1u << failures) - 1);
         worker.by_head = false;
     }
+    if (worker.block.codes == nullptr) full_.load_codes(worker);
     return full_.scan(worker, panel, cutoffs, row, hits, std::min(capacity, full_.tile_hits(panel)), hit_count);
 }
 

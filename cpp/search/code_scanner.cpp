@@ -143,10 +143,10 @@ double CodeScanner::pack_bf16(const double* unit, std::int8_t* out, std::size_t 
 
 CodeScanner::Worker CodeScanner::worker(std::size_t block_rows) const {
     Worker worker;
+    const std::size_t blocks = block_rows / kCodeRows;
+    if (item_codes_ == nullptr || item_codes_->by_row) worker.codes.reserve(blocks * code_block_bytes(row_bytes_));
     if (item_codes_ != nullptr) return worker;
     worker.encoder.emplace_back(items_, metric_, kernels_, plain_space_);
-    const std::size_t blocks = block_rows / kCodeRows;
-    worker.codes.reserve(blocks * code_block_bytes(row_bytes_));
     worker.scale.reserve(blocks);
     worker.residual.reserve(blocks);
     worker.reach.reserve(blocks);
@@ -159,22 +159,35 @@ std::size_t CodeScanner::tile_hits(std::size_t panel) const {
     return width * code_tile_blocks(width) * kCodeRows;
 }
 
+void CodeScanner::load_facts(Worker& worker, std::size_t begin, std::size_t end) const {
+    const ItemCodes& codes = *item_codes_;
+    const std::size_t blocks = (end - begin + kCodeRows - 1) / kCodeRows;
+    worker.first_block = begin / kCodeRows;
+    worker.rows = end - begin;
+    worker.block = codes.blocks(worker.first_block, blocks, nullptr);
+    worker.kinds = codes.kinds + begin;
+    worker.next = codes.codes_of(worker.first_block + blocks);
+    worker.next_bytes = end == items_.rows() ? 0 : blocks * codes.block_bytes();
+    worker.unbounded.clear();
+    const std::uint32_t* last = codes.unbounded + codes.unbounded_count;
+    for (auto row = std::lower_bound(codes.unbounded, last, begin); row != last && *row < end; ++row)
+        worker.unbounded.push_back(static_cast<std::uint32_t>(*row - begin));
+}
+
+void CodeScanner::load_codes(Worker& worker) const {
+    worker.block = item_codes_->blocks(worker.first_block, worker.block.blocks, worker.codes.data());
+    worker.block.prefetch_bytes = item_codes_->by_row ? 0 : kPrefetchBytes;
+}
+
 void CodeScanner::load(Worker& worker, std::size_t begin, std::size_t end) const {
+    if (item_codes_ != nullptr) {
+        load_facts(worker, begin, end);
+        load_codes(worker);
+        return;
+    }
     worker.rows = end - begin;
     worker.unbounded.clear();
     const std::size_t blocks = (worker.rows + kCodeRows - 1) / kCodeRows;
-    if (item_codes_ != nullptr) {
-        worker.block = item_codes_->blocks(begin / kCodeRows, blocks);
-        worker.block.prefetch_bytes = kPrefetchBytes;
-        worker.kinds = item_codes_->kinds + begin;
-        const std::size_t bytes = blocks * code_block_bytes(row_bytes_);
-        worker.next = worker.block.codes + bytes;
-        worker.next_bytes = end == items_.rows() ? 0 : bytes;
-        const std::uint32_t* last = item_codes_->unbounded + item_codes_->unbounded_count;
-        for (auto row = std::lower_bound(item_codes_->unbounded, last, begin); row != last && *row < end; ++row)
-            worker.unbounded.push_back(static_cast<std::uint32_t>(*row - begin));
-        return;
-    }
     for (std::size_t b = 0; b < blocks; ++b) {
         const std::size_t first = b * kCodeRows;
         const std::size_t count = std::min(kCodeRows, worker.rows - first);

@@ -27,6 +27,7 @@ class CodeScanner {
 
     struct Worker {
         CodedBlocks block{};
+        std::size_t first_block = 0;
         std::size_t rows = 0;
         const std::uint8_t* next = nullptr;  // what most probably is read after this block
         std::size_t next_bytes = 0;
@@ -43,6 +44,10 @@ class CodeScanner {
 
     std::size_t tile_hits(std::size_t panel) const;
     void load(Worker& worker, std::size_t begin, std::size_t end) const;
+    // An index's rows in two steps, for those who may do without the second: what is known of them, and their codes
+    // as `scan` takes them.
+    void load_facts(Worker& worker, std::size_t begin, std::size_t end) const;
+    void load_codes(Worker& worker) const;
     std::size_t scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
                      std::size_t capacity, std::size_t* hit_count) const;
     CodedQueries queries(std::size_t panel, const float* cutoffs) const;

@@ -23,8 +23,9 @@ constexpr double kResultPerElement = 0.42;
 // What bounds let through in vain, beside a result: bounds over the spread of scores, which is about 1 / sqrt(columns).
 constexpr double kBf16Survivors = 0.0086;
 constexpr double kInt8Survivors = 0.045;
-constexpr double kCodePerRow = 40.0;     // coding a row on the fly, beside its elements
-constexpr double kRefinePerPair = 32.0;  // what a head lets through, beside its elements
+constexpr double kLayOutPerByte = 0.015;  // turning codes that lie row after row into blocks
+constexpr double kCodePerRow = 40.0;      // coding a row on the fly, beside its elements
+constexpr double kRefinePerPair = 32.0;   // what a head lets through, beside its elements
 constexpr double kRefinePerElement = 0.025;
 constexpr std::size_t kFewestCopies = 16;  // fewer identical rows cost a search nothing
 constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
@@ -94,7 +95,7 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     double f32 = kScanPerCall + results + rows * kMeasurePerRow +
                  elements * std::max(reading_rows, kMeasurePerElement + query_count * costs.f32_multiply_add);
     const bool coded_before = options.codes != nullptr;
-    const double coding = coded_before ? 0.0 : costs.encode_element;
+    const double coding = coded_before ? (options.codes->by_row ? kLayOutPerByte : 0.0) : costs.encode_element;
     const double coding_rows = coded_before ? 0.0 : rows * kCodePerRow;
     const double reading = coded_before ? kReadPerByte : reading_rows;
     const bool codable = items.cols <= kMaxInt8Dim;

@@ -61,13 +61,14 @@ class ItemCodes:
         reach: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
         kinds: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
         basis: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+        by_row: bool = False,
     ) -> None:
         """
-        Codes from stored arrays.
+        Codes from stored arrays; by_row: as they lie where there are heads.
         """
     def arrays(self) -> dict[str, numpy.ndarray]:
         """
-        The arrays, by name; mean only where the space is centred, basis and row_codes only of heads.
+        The arrays, by name; mean only where the space is centred, basis only of heads, row_codes in the place of codes where there are heads.
         """
     def surviving_share(
         self,
@@ -82,11 +83,10 @@ class ItemCodes:
         self,
         head: ItemCodes,
         survivors: typing.SupportsFloat | typing.SupportsIndex,
-        row_codes: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
         num_threads: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> ItemCodes:
         """
-        The same codes with a head that scans look at first.
+        The same codes, laid out row after row, with a head that scans look at first.
         """
     @property
     def head(self) -> ItemCodes:

@@ -61,7 +61,7 @@ class CosineIndex:
     Results are those of :func:`aigc_fast.cosine_topk`, bit for bit: a scan of int8 codes proposes, the canonical score
     decides (docs/architecture.md). Codes take d + 2 bytes a row, about a quarter of float32 rows. Where rows lie near a
     subspace of few dimensions, as embeddings often do, a scan of these rules most items out first; that takes another
-    d + 32 to d + 192 bytes a row, and is done only where a sample of the rows says that it pays.
+    32 to 192 bytes a row, and is done only where a sample of the rows says that it pays.
     Searches are thread-safe and go on undisturbed during writes: each sees the items as they were when it started.
 
     Examples

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Arrays = dict[str, npt.NDArray[Any]]
     Facts = dict[str, str]
 
-_FORMAT = array_file.Format("aigc_fast.CosineIndex", "1", "index")
+_FORMAT = array_file.Format("aigc_fast.CosineIndex", "2", "index")
 
 
 def save(path: str | os.PathLike[str], arrays: Arrays, facts: Facts) -> None:
@@ -60,5 +60,5 @@ def segment_of(
 ) -> Segment:
     """Return the segment that state_of took apart; without codes among the arrays, ``encode`` makes them."""
     rows, ids = arrays["rows"], arrays.get("ids")
-    codes = index_head.codes_from(arrays, facts, rows.shape) if "codes" in arrays else encode(rows, ids)
+    codes = index_head.codes_from(arrays, facts, rows.shape) if "kinds" in arrays else encode(rows, ids)
     return Segment(rows, None if ids is None else Lookup(ids), codes)

@@ -85,7 +85,7 @@ def encode_heads(
 ) -> _core.ItemCodes:
     """Return the codes of rows with heads along a basis, shape (d, columns)."""
     head = _core.ItemCodes.encode(rows, None, metric, num_threads, basis=basis)
-    return codes.with_head(head, survivors, num_threads=num_threads)
+    return codes.with_head(head, survivors, num_threads)
 
 
 def effective_dimensions(units: npt.NDArray[np.float32]) -> float:
@@ -168,23 +168,24 @@ def arrays_of(codes: _core.ItemCodes) -> dict[str, npt.NDArray[Any]]:
 def codes_from(arrays: dict[str, npt.NDArray[Any]], facts: dict[str, str], shape: tuple[int, int]) -> _core.ItemCodes:
     """Return the codes that arrays_of took apart."""
 
-    def part(prefix: str) -> _core.ItemCodes:
+    def part(prefix: str, codes: str) -> _core.ItemCodes:
         return _core.ItemCodes(
             *shape,
             facts["metric"],
             arrays.get(f"{prefix}mean"),
             facts[f"{prefix}rotated"] == "1",
-            arrays[f"{prefix}codes"],
+            arrays[codes],
             arrays[f"{prefix}scale"],
             arrays[f"{prefix}residual"],
             arrays[f"{prefix}reach"],
             arrays["kinds"],
             arrays.get(f"{prefix}basis"),
+            codes == "row_codes",
         )
 
-    if "head_codes" not in arrays:
-        return part("")
-    return part("").with_head(part("head_"), float(facts["survivors"]), arrays["row_codes"])
+    if "row_codes" not in arrays:
+        return part("", "codes")
+    return part("", "row_codes").with_head(part("head_", "head_codes"), float(facts["survivors"]))
 
 
 def _neighbour_scores(

@@ -223,9 +223,19 @@ struct Codes {
                      reach.data(), kinds.data(), {});
         for (std::size_t i = 0; i < reader.rows(); ++i)
             if (kinds[i] == RowKind::unbounded) unbounded.push_back(static_cast<std::uint32_t>(i));
-        view = {problem.metric, reader.rows(),    reader.dim(),     space,
-                codes.data(),   scale.data(),     residual.data(),  reach.data(),
-                kinds.data(),   unbounded.data(), unbounded.size(), 0,
+        view = {problem.metric,
+                reader.rows(),
+                reader.dim(),
+                space,
+                false,
+                codes.data(),
+                scale.data(),
+                residual.data(),
+                reach.data(),
+                kinds.data(),
+                unbounded.data(),
+                unbounded.size(),
+                0,
                 nullptr};
     }
     RowReader reader;
@@ -344,11 +354,15 @@ void check_problem(const Kernels& kernels, std::size_t query_count, std::size_t 
     const std::vector<float> basis = random_basis(dim, random);
     const Codes<T> codes(problem, centred, rotated);
     const Codes<T> heads(problem, centred, rotated, &basis);
-    GuardedArray<std::uint8_t> code_rows(items.rows() * code_row_bytes(dim));
-    lay_out_rows(codes.view, 1, code_rows.data());
-    const Head head{heads.view, code_rows.data(), 1.0f};
+    const Head head{heads.view, 1.0f};
     ItemCodes both = codes.view;
     both.head = &head;
+    both.by_row = true;
+    GuardedArray<std::uint8_t> code_rows(code_blocks(items.rows()) * both.block_bytes());
+    both.codes = code_rows.data();
+    lay_out_rows(codes.view, 1, code_rows.data());
+    check_scanner(problem, group, CodeScanner(group, items, metric, kernels, *kernels.int8, &both, kAllCopies, 1), 32,
+                  "int8 codes by row");
     check_scanner(problem, group, HeadScanner(group, items, metric, kernels, *kernels.int8, &heads.view, kAllCopies, 1),
                   32, "heads");
     check_scanner(problem, group, CascadeScanner(group, items, metric, kernels, both, kAllCopies, 1, nullptr), 32,

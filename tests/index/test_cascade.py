@@ -68,6 +68,12 @@ def test_results_of_a_plain_scan(rows, queries, indexes, metric):
                 _core.set_isa(before)
 
 
+def test_heads_take_their_columns_beside_the_codes(indexes):
+    index = indexes["cosine"]
+    mean_and_basis = 4 * DIM * (2 + index.head_columns)
+    assert index.nbytes <= ROWS * (DIM + index.head_columns + 3) + mean_and_basis
+
+
 @pytest.mark.parametrize("batch", [1, 40])
 def test_heads_do_the_work(queries, indexes, batch):
     with scanned("cascade"):
