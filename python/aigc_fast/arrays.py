@@ -88,8 +88,7 @@ def _from_any(x: Any, name: str) -> npt.NDArray[Any]:
         return x if isinstance(x, _BFloat16Bits) else np.asarray(x)  # of a subclass the memory, not the behaviour
     if hasattr(x, "tocsr"):
         raise TypeError(f"{name} is a sparse matrix ({type(x).__name__}); pass dense rows: {name}.toarray()")
-    if hasattr(x, "__cuda_array_interface__"):
-        raise TypeError(f"{name} is a {type(x).__name__} on a GPU; it is needed on the CPU: copy it there")
+    _refuse_gpu(x, name)
     if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
         try:
             return np.from_dlpack(x)
@@ -99,6 +98,11 @@ def _from_any(x: Any, name: str) -> npt.NDArray[Any]:
         return np.asarray(x)
     except ValueError as error:
         raise TypeError(f"{name} must be {takes}, got {type(x).__name__} ({error})") from None
+
+
+def _refuse_gpu(x: object, name: str) -> None:
+    if hasattr(x, "__cuda_array_interface__"):
+        raise TypeError(f"{name} is a {type(x).__name__} on a GPU; it is needed on the CPU: copy it there")
 
 
 def _kernel_dtype(array: npt.NDArray[Any], name: str, given: object) -> npt.NDArray[Any]:
@@ -225,6 +229,7 @@ def _plain(values: object, name: str, takes: str) -> npt.NDArray[Any]:
         return _from_torch(values, name)
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; pass {name}.compressed() or {name}.filled(value)")
+    _refuse_gpu(values, name)
     try:
         array = np.asarray(values)
     except ValueError:  # nested lists of unequal lengths
@@ -285,10 +290,15 @@ def check_apart(outputs: Mapping[str, npt.NDArray[Any]], inputs: Mapping[str, np
         arrays[name] = array
 
 
+def overwrites(output: npt.NDArray[Any], source: npt.NDArray[Any]) -> bool:
+    """Tell whether the output shares memory with the source, other than element by element in place."""
+    in_place = source.ctypes.data == output.ctypes.data and source.strides == output.strides
+    return not in_place and np.may_share_memory(source, output)
+
+
 def unaliased(source: npt.NDArray[Any], output: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the source, or a copy where writing the output row by row would overwrite rows not yet read."""
-    in_place = source.ctypes.data == output.ctypes.data and source.strides == output.strides
-    return source.copy() if not in_place and np.may_share_memory(source, output) else source
+    return source.copy() if overwrites(output, source) else source
 
 
 def as_k(k: object) -> int:
@@ -364,6 +374,13 @@ def threads(num_threads: int | None) -> int:
     if count > _MOST_THREADS:
         raise ValueError(f"num_threads must be at most {_MOST_THREADS}, got {count}")
     return count
+
+
+def check_limits(num_threads: int | None, max_memory: int | None) -> None:
+    """Check what limits a call on the CPU and on a GPU, whichever of them computes."""
+    threads(num_threads)
+    if max_memory is not None:
+        as_count(max_memory, "max_memory", 1)
 
 
 def as_torch(array: npt.NDArray[Any]) -> Any:

@@ -18,6 +18,7 @@ from aigc_fast.arrays import (
     as_matrix,
     as_torch,
     check_apart,
+    check_limits,
     check_metric,
     item_filters,
     output,
@@ -150,6 +151,7 @@ def cosine_topk(
     >>> cosine_topk(items[:1], items, 3, threshold=0.8).ids.tolist()
     [[0, 4, -1]]
     """
+    check_limits(num_threads, max_memory)
     gpu = choose(device, {"queries": queries, "items": items})
     if gpu is not None:
         from aigc_fast.gpu import search
@@ -158,8 +160,8 @@ def cosine_topk(
         return search.topk(gpu, queries, items, k, **filters, metric=metric, max_memory=max_memory, out=out)
     query_rows, item_rows = _pair(queries, items)
     query_count, item_count = query_rows.array.shape[0], item_rows.array.shape[0]
-    k = as_k(k)
     check_metric(metric)
+    k = as_k(k)
     dtype = score_dtype(query_rows.array, item_rows.array)
     shape = (query_count, k)
     if out is None:
@@ -222,6 +224,7 @@ def cosine_threshold(
     >>> hits.indptr.tolist(), hits.ids.tolist()
     ([0, 2, 4, 7], [0, 2, 1, 2, 2, 0, 1])
     """
+    check_limits(num_threads, max_memory)
     gpu = choose(device, {"queries": queries, "items": items})
     if gpu is not None:
         from aigc_fast.gpu import search
@@ -280,6 +283,7 @@ def cosine_similarity(
     >>> cosine_similarity([[3.0, 4.0], [0.0, 0.0]]).tolist()
     [[1.0, 0.0], [0.0, 0.0]]
     """
+    check_limits(num_threads, max_memory)
     gpu = choose(device, {"a": a, "b": b})
     if gpu is not None:
         from aigc_fast.gpu import search
@@ -330,6 +334,7 @@ def normalize(
     >>> normalize([[3.0, 4.0]]).tolist()
     [[0.6, 0.8]]
     """
+    check_limits(num_threads, max_memory)
     gpu = choose(device, {"x": x})
     if gpu is not None:
         from aigc_fast.gpu import search

@@ -29,6 +29,7 @@ class GpuArray:
     def __init__(self, host: np.ndarray, stream: int | None = None) -> None:
         self.layout = "torch.strided"
         self.like = np.empty_like(host)  # shape, dtype and strides
+        self.like.flags.writeable = host.flags.writeable
         self.stream = self.current_stream if stream is None else stream
         allocated = self.driver.allocate(self.span)
         if allocated is None:
@@ -81,8 +82,9 @@ class GpuArray:
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {
-            "shape": self.like.shape, "typestr": self.like.dtype.str, "data": (self.pointer, False), "version": 3,
-            "strides": None if self.like.flags.c_contiguous else self.like.strides, "stream": self.stream,
+            "shape": self.like.shape, "typestr": self.like.dtype.str, "version": 3, "stream": self.stream,
+            "data": (self.pointer, not self.like.flags.writeable),
+            "strides": None if self.like.flags.c_contiguous else self.like.strides,
         }  # fmt: skip
 
 

@@ -197,7 +197,7 @@ class Memory:
 class Heap:
     """Global memory with an allocator: what was not allocated, or is freed, is out of bounds."""
 
-    BASE = 0x7F0000000000
+    BASE = 1 << 44  # where the memory of the host is not
     _GAP = 256  # between allocations, never usable
 
     def __init__(self, size: int, clock: Clock) -> None:

@@ -7,6 +7,7 @@ array is still being computed, and neither waits on the host.
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,7 @@ class Matrix(NamedTuple):
 
     rows: _cuda.Matrix
     is_float64: bool
+    place: npt.NDArray[Any]  # where the caller's memory is
     owner: Any
 
 
@@ -82,7 +84,15 @@ def _cuda_array_interface(x: Any, name: str, memory: Memory) -> View:
     if stream is not None:
         _cuda.wait_for(memory.device, memory.stream, stream)
     pointer, read_only = interface["data"]
-    return View(pointer, dtype.name, shape, tuple(s // dtype.itemsize for s in strides), read_only, x)
+    element = dtype.name if dtype.isnative else str(dtype)
+    return View(pointer, element, shape, tuple(s // dtype.itemsize for s in strides), read_only, x)
+
+
+def _place_of(array: View, size: int) -> npt.NDArray[Any]:
+    """Return an array that says where GPU memory is, for NumPy's tests of overlap; it cannot be read."""
+    strides = tuple(size * step for step in array.strides)
+    where = {"data": (array.pointer, True), "shape": array.shape, "strides": strides, "typestr": f"|V{size}"}
+    return np.asarray(SimpleNamespace(__array_interface__={"version": 3, **where}))
 
 
 def element_of(host: npt.NDArray[Any]) -> str:
@@ -112,7 +122,7 @@ def as_matrix(x: Any, name: str, memory: Memory) -> Matrix:
     if gpu_of(x) is None:
         host = arrays.as_matrix(x, name).array
         copy = upload(memory, host)
-        return Matrix(contiguous(memory.pointer(copy), host), host.dtype == np.float64, copy)
+        return Matrix(contiguous(memory.pointer(copy), host), host.dtype == np.float64, host, copy)
     array = view(x, name, memory)
     if array.dtype not in _ELEMENTS:
         array = view(_converted(x, array.dtype, name, memory), name, memory)
@@ -120,9 +130,11 @@ def as_matrix(x: Any, name: str, memory: Memory) -> Matrix:
         hint = "; pass one row as x.reshape(1, -1)" if len(array.shape) == 1 else ""
         raise ValueError(f"{name} must be two-dimensional (rows, columns), got shape {array.shape}{hint}")
     element = _ELEMENTS[array.dtype]
-    if array.pointer % SIZES[element]:
+    size = SIZES[element]
+    if array.pointer % size:
         raise ValueError(f"{name} does not lie at a multiple of its elements' size, which GPUs cannot read")
-    return Matrix(_cuda.Matrix(array.pointer, element, *array.shape, *array.strides), element == "f64", array.owner)
+    rows = _cuda.Matrix(array.pointer, element, *array.shape, *array.strides)
+    return Matrix(rows, element == "f64", _place_of(array, size), array.owner)
 
 
 def _converted(x: Any, dtype: str, name: str, memory: Memory) -> Any:
@@ -143,11 +155,13 @@ def per_query(values: Any, name: str, count: int, dtype: type[np.float32 | np.fl
         shared = count > 0 and np.ndim(values) == 0
         array = memory.full(count, float(rounded[0])) if shared else upload(memory, rounded)
         return View(memory.pointer(array), "float64", (count,), (1,), False, array)
-    if tuple(values.shape) not in ((), (count,)):
-        raise ValueError(f"{name} must be one number or have shape ({count},), got shape {tuple(values.shape)}")
-    theirs = framework_of(memory.device, values)
+    theirs, given = framework_of(memory.device, values), view(values, name, memory)
+    if not given.dtype.startswith(("float", "bfloat", "int", "uint")):
+        raise TypeError(f"{name} must be real numbers, got {type(values).__name__} of dtype {given.dtype}")
+    if given.shape not in ((), (count,)):
+        raise ValueError(f"{name} must be one number or have shape ({count},), got shape {given.shape}")
     array = theirs.full(count, 0.0)
-    array[:] = theirs.astype(values, dtype)
+    array[:] = theirs.astype(theirs.astype(values, np.float64), dtype)
     return view(array, name, memory)
 
 
@@ -160,8 +174,11 @@ class Target:
         self._memory, self._home, self._given = memory, home, given
         self._host: npt.NDArray[Any] | None = None
         self._array: Any
+        self.name = name
+        self.place: npt.NDArray[Any] = np.empty(0)  # where memory is that others may know
         if home != "gpu":
             self._host = np.empty(shape, dtype) if given is None else arrays.output(given, name, shape, dtype)
+            self.place = self._host
         if given is None or self._host is not None:
             self._array = memory.empty(shape, dtype)
             self.pointer = memory.pointer(self._array)
@@ -174,9 +191,10 @@ class Target:
                 f"{name} must have shape {shape} and dtype {np.dtype(dtype)}, got {array.shape} and {array.dtype}"
             )
         steps = zip(shape, array.strides, _contiguous(shape), strict=True)
-        if array.read_only or any(n > 1 and step != wanted for n, step, wanted in steps):
-            raise ValueError(f"{name} must be C-contiguous and writable")
-        self._array, self.pointer = given, array.pointer
+        size = np.dtype(dtype).itemsize
+        if array.read_only or array.pointer % size or any(n > 1 and step != wanted for n, step, wanted in steps):
+            raise ValueError(f"{name} must be C-contiguous, aligned and writable")
+        self._array, self.pointer, self.place = given, array.pointer, _place_of(array, size)
 
     def finish(self) -> Any:
         """Return what the caller gets; waits where it has to be copied to the host."""

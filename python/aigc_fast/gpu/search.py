@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aigc_fast import _cuda, arrays
-from aigc_fast.arrays import as_k, check_metric, id_lists, is_id_lists, page_ends, shared_ids
-from aigc_fast.gpu.arrays import SIZES, Matrix, Target, as_matrix, contiguous, home_of, per_query, rows_from
+from aigc_fast.arrays import as_k, check_apart, check_metric, id_lists, is_id_lists, page_ends, shared_ids
+from aigc_fast.gpu.arrays import Matrix, Target, as_matrix, contiguous, home_of, per_query, rows_from
 from aigc_fast.gpu.items import Items
 from aigc_fast.gpu.memory import Budget, Memory, OwnMemory, give_back, memory_of, upload
 from aigc_fast.similarity import ThresholdHits, TopK, three_arrays
@@ -38,8 +38,11 @@ class _Search:
         self.memory: Memory = memory_of(gpu, *given_arrays)
         self.home = home_of(queries)
         self.queries: Matrix = as_matrix(queries, names[0], self.memory)
+        self.places = {names[0]: self.queries.place}  # of what is read
         if not isinstance(items, Items):
-            items = Items(self.queries if items is queries else as_matrix(items, names[1], self.memory))
+            matrix = self.queries if items is queries else as_matrix(items, names[1], self.memory)
+            self.places[names[1]] = matrix.place
+            items = Items(matrix)
         self.items: Items = items
         given, wanted = ((m.rows, m.dim) for m in (self.queries.rows, self.items))
         if given[1] != wanted[1]:
@@ -58,14 +61,16 @@ class _Search:
         self._kept.append(array)
         return self.memory.pointer(array)
 
-    def restrict(self, threshold: Any, exclude: Any, allow: Any, after: Any) -> None:
+    def reach(self, threshold: Any) -> None:
+        """Let nothing pass that scores less."""
+        self._given.append(threshold)
+        thresholds = per_query(threshold, "threshold", self.count, self.dtype, self.memory)
+        self._kept.append(thresholds)
+        self._filters["thresholds"] = thresholds.pointer
+
+    def restrict(self, exclude: Any, allow: Any, after: Any) -> None:
         """Check filters, on the host as for the CPU, and copy them to the GPU."""
         ids = self.items.id_count
-        if threshold is not None:
-            self._given.append(threshold)
-            thresholds = per_query(threshold, "threshold", self.count, self.dtype, self.memory)
-            self._kept.append(thresholds)
-            self._filters["thresholds"] = thresholds.pointer
         if exclude is not None:
             lists = id_lists(exclude, "exclude", self.count, ids)
             self._filters["exclude"] = tuple(self._keep(upload(self.memory, part)) for part in lists)
@@ -117,13 +122,16 @@ def topk(
     k = as_k(k)
     given = (None,) * 3 if out is None else three_arrays(out)
     shape = (search.count, k)
-    scores, ids, counts = (
+    scores, ids, counts = targets = [
         Target(search.memory, shape, dtype, search.home, f"out {name}", array)
         for name, shape, dtype, array in zip(
             TopK._fields, (shape, shape, shape[:1]), (search.dtype, np.int64, np.int64), given, strict=True
         )
-    )
-    search.restrict(threshold, exclude, allow, after)
+    ]
+    check_apart({target.name: target.place for target in targets}, search.places)
+    if threshold is not None:
+        search.reach(threshold)
+    search.restrict(exclude, allow, after)
     _cuda.topk(*search.plan("topk", k), scores.pointer, ids.pointer, counts.pointer, k)
     search.end(*given)
     result = TopK(scores.finish(), ids.finish(), counts.finish())
@@ -144,7 +152,8 @@ def threshold_hits(
 ) -> ThresholdHits:
     """As :func:`aigc_fast.cosine_threshold`: count, allocate, fill, sort."""
     search = _Search(gpu, queries, items, metric, max_memory)
-    search.restrict(threshold, exclude, allow, after)
+    search.reach(threshold)
+    search.restrict(exclude, allow, after)
     memory = search.memory
     indptr = Target(memory, (search.count + 1,), np.int64, search.home)
     counts = memory.empty((search.count,), np.int32)
@@ -207,7 +216,7 @@ def normalize(gpu: int, x: Any, *, out: Any, return_norms: bool, max_memory: int
     dtype = np.float64 if rows.is_float64 else np.float32
     shape = (rows.rows.rows, rows.rows.dim)
     unit = Target(memory, shape, dtype, home, "out", out)
-    copied = out is not None and _partly_overlap(unit.pointer, np.dtype(dtype), rows.rows)
+    copied = arrays.overwrites(unit.place, rows.place)
     if copied:
         unit = Target(memory, shape, dtype, home)
     norms = Target(memory, (rows.rows.rows,), dtype, home) if return_norms else None
@@ -250,14 +259,3 @@ def _normalize_on_host(
         if return_norms:
             _cuda.download(gpu, memory.stream, lengths, norms[first : first + at_once])
     return unit, norms
-
-
-def _partly_overlap(pointer: int, dtype: np.dtype[Any], rows: _cuda.Matrix) -> bool:
-    """Whether a C-contiguous output shares memory with rows, element by element in place excepted."""
-    size = SIZES[rows.element]
-    in_place = (
-        pointer == rows.pointer and size == dtype.itemsize and (rows.row_stride, rows.column_stride) == (rows.dim, 1)
-    )
-    steps = [(n - 1) * step * size for n, step in ((rows.rows, rows.row_stride), (rows.dim, rows.column_stride))]
-    begin, end = rows.pointer + sum(s for s in steps if s < 0), rows.pointer + size + sum(s for s in steps if s > 0)
-    return not in_place and begin < pointer + rows.rows * rows.dim * dtype.itemsize and pointer < end
