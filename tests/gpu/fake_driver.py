@@ -6,18 +6,20 @@ a wait that is missing shows as undefined memory, a race with the host, or a wro
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import random
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ctypes import c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from typing import Any
 
 from aigc_fast import _cuda
 from ptxsim import Machine
 
-SUCCESS, OUT_OF_MEMORY, NO_DEVICE, NO_BINARY, ILLEGAL_ADDRESS = 0, 2, 100, 209, 700
+SUCCESS, OUT_OF_MEMORY, NO_DEVICE, NO_BINARY, ILLEGAL_ADDRESS, CAPTURE_UNSUPPORTED = 0, 2, 100, 209, 700, 900
+_NOT_CAPTURED = {"cuStreamSynchronize", "cuMemAlloc_v2", "cuMemFree_v2", "cuModuleLoadData"}
 _ALIASES = {0: 1}  # the legacy stream's two names
 
 
@@ -70,6 +72,7 @@ class FakeDriver:
         self._events: dict[int, bool] = {}
         self._functions: list[str] = []
         self._shared: dict[int, int] = {}  # bytes that functions may have, where more than the usual 48 KiB
+        self._capture: tuple[int, list[Callable[[], bool | None]]] | None = None  # stream, graph
         self._lock = threading.RLock()
         self._thread = threading.local()
         self._texts: list[Any] = []
@@ -93,6 +96,8 @@ class FakeDriver:
         def call(*arguments: Any) -> int:
             with self._lock:
                 self.calls.append(symbol)
+                if self._capture is not None and symbol in _NOT_CAPTURED:
+                    return CAPTURE_UNSUPPORTED
                 if symbol in self.answers:
                     return self.answers.pop(symbol) if self.answers_once else self.answers[symbol]
                 try:
@@ -120,7 +125,20 @@ class FakeDriver:
 
     # Streams.
 
+    @contextlib.contextmanager
+    def capture(self, stream: int) -> Iterator[Callable[[], None]]:
+        """Keep what is enqueued on a stream in a graph, and yield its replay; waits and the like are refused meanwhile."""
+        graph: list[Callable[[], bool | None]] = []
+        self._capture = (stream, graph)
+        try:
+            yield lambda: self._streams[stream].extend(graph)
+        finally:
+            self._capture = None
+
     def _enqueue(self, stream: int | None, work: Callable[[], bool | None]) -> None:
+        if self._capture is not None and stream == self._capture[0]:
+            self._capture[1].append(work)
+            return
         self._streams[_ALIASES.get(stream or 0, stream or 0)].append(work)
 
     def run(self, stream: int | None = None) -> None:
@@ -152,6 +170,7 @@ class FakeDriver:
             OUT_OF_MEMORY: b"CUDA_ERROR_OUT_OF_MEMORY",
             NO_BINARY: b"CUDA_ERROR_NO_BINARY_FOR_GPU",
             ILLEGAL_ADDRESS: b"CUDA_ERROR_ILLEGAL_ADDRESS",
+            CAPTURE_UNSUPPORTED: b"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
         }
         self._texts.append(names.get(status, f"CUDA_ERROR_{status}".encode()))
         name[0] = self._texts[-1]
