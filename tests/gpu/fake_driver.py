@@ -127,7 +127,7 @@ class FakeDriver:
 
     @contextlib.contextmanager
     def capture(self, stream: int) -> Iterator[Callable[[], None]]:
-        """Keep what is enqueued on a stream in a graph, and yield its replay; waits and the like are refused meanwhile."""
+        """Keep what is enqueued on a stream in a graph, and yield its replay; what would wait is refused meanwhile."""
         graph: list[Callable[[], bool | None]] = []
         self._capture = (stream, graph)
         try:

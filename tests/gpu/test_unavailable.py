@@ -124,7 +124,7 @@ def test_a_compiler_that_is_newer_than_the_driver(shipped_image: Path, monkeypat
         ("cuInit", 803, CudaUnavailable, "the CUDA driver does not start: CUDA_ERROR_803"),
         ("cuModuleLoadData", 2, MemoryError, "cuModuleLoadData: CUDA_ERROR_OUT_OF_MEMORY"),
         ("cuModuleLoadData", 719, RuntimeError, "^cuModuleLoadData: CUDA_ERROR_719"),
-        ("cuModuleLoadData", 900, RuntimeError, "^cuModuleLoadData: CUDA_ERROR_900"),
+        ("cuModuleLoadData", 900, RuntimeError, "^cuModuleLoadData: CUDA_ERROR_STREAM_CAPTURE"),
         ("cuModuleLoadData", 222, CudaUnavailable, r"takes none of those shipped \(cuModuleLoadData: CUDA_ERROR_222"),
         ("cuModuleGetFunction", 500, RuntimeError, "^cuModuleGetFunction: CUDA_ERROR_500"),
         ("cuFuncSetAttribute", 1, RuntimeError, "^cuFuncSetAttribute: CUDA_ERROR_1"),

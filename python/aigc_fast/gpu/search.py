@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aigc_fast import _cuda, arrays
-from aigc_fast.arrays import as_k, check_apart, check_metric, id_lists, is_id_lists, page_ends, shared_ids
+from aigc_fast.arrays import as_k, check_apart, check_metric, item_filters, page_ends
 from aigc_fast.gpu.arrays import Matrix, Target, as_matrix, contiguous, home_of, per_query, rows_from
 from aigc_fast.gpu.items import Items
 from aigc_fast.gpu.memory import Budget, Memory, OwnMemory, give_back, memory_of, upload
@@ -70,18 +70,13 @@ class _Search:
 
     def restrict(self, exclude: Any, allow: Any, after: Any) -> None:
         """Check filters, on the host as for the CPU, and copy them to the GPU."""
-        ids = self.items.id_count
-        if exclude is not None:
-            lists = id_lists(exclude, "exclude", self.count, ids)
-            self._filters["exclude"] = tuple(self._keep(upload(self.memory, part)) for part in lists)
-        if allow is not None and is_id_lists(allow):
-            lists = id_lists(allow, "allow", self.count, ids)
-            self._filters["allow"] = tuple(self._keep(upload(self.memory, part)) for part in lists)
-        elif allow is not None:
-            self._kept += self.items.allow(shared_ids(allow, "allow", ids), self.memory)
-        if after is not None:
-            ends = page_ends(after, self.count, self.dtype)
-            self._filters["after"] = tuple(self._keep(upload(self.memory, part)) for part in ends)
+        excluded, allowed, shared = item_filters(exclude, allow, self.count, self.items.id_count)
+        ends = None if after is None else page_ends(after, self.count, self.dtype)
+        for name, pair in (("exclude", excluded), ("allow", allowed), ("after", ends)):
+            if pair is not None:
+                self._filters[name] = tuple(self._keep(upload(self.memory, part)) for part in pair)
+        if shared is not None:
+            self._kept += self.items.allow(shared, self.memory)
 
     def plan(self, task: str, k: int = 0) -> tuple[int, int, _cuda.Request, _cuda.Plan, int]:
         """Return what every search of the extension takes first."""
