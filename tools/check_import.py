@@ -1,6 +1,4 @@
-"""Check an installation without extras: it is small, the import needs NumPy alone, is quick, works, and names missing
-extras; its CUDA part needs no library of CUDA.
-"""
+"""Check an installation without extras: small, without libraries of CUDA; the import is quick and needs NumPy alone."""
 
 from __future__ import annotations
 

@@ -35,10 +35,19 @@ def gpu_of(x: Any) -> int | None:
 
 
 def on_host(x: Any) -> Any:
-    """Return a copy on the host of an array that lives on a GPU (of torch or CuPy); anything else as it is."""
-    if gpu_of(x) is None:
+    """Return a copy on the host of an array that lives on a GPU; anything else as it is.
+
+    Raises
+    ------
+    TypeError
+        The array is of neither torch nor CuPy.
+    """
+    gpu = gpu_of(x)
+    if gpu is None:
         return x
-    return x.detach().cpu() if is_torch_tensor(x) else x.get()
+    from aigc_fast.gpu.memory import framework_of
+
+    return framework_of(gpu, x).on_host(x)
 
 
 def choose(device: Device, arrays: Mapping[str, Any]) -> int | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aigc_fast import index_file, index_head
-from aigc_fast.arrays import as_count, as_matrix, check_metric, distinct_ids, integers, same_columns
+from aigc_fast.arrays import as_count, as_matrix, check_limits, check_metric, distinct_ids, integers, same_columns
 from aigc_fast.device import Device, choose, on_host
 from aigc_fast.row_coder import RowCoder
 from aigc_fast.segment_writer import SegmentWriter
@@ -53,8 +53,9 @@ class CosineIndex:
         Show a bar on standard error while rows are coded (tqdm); a build can be interrupted with or without it.
     device
         Where searches run: "cpu", "cuda", "cuda:1", "auto", or None: where ``items`` live. On a GPU the index keeps
-        rows and codes there beside the rows on the host; a change copies the rows that are new. Pickled, it comes back
-        on the CPU.
+        rows and codes there beside the rows on the host; a change copies the rows that are new, when they are next
+        searched. A CUDA graph that holds a search is of no use after a change: capture it anew. Pickled or copied, the
+        index comes back on the CPU.
 
     Notes
     -----
@@ -131,6 +132,7 @@ class CosineIndex:
         ``exclude`` and ``allow`` name items by their ids; a sparse matrix has a column for each id. Unknown ids are
         ignored, since an item may have been removed meanwhile.
         """
+        check_limits(num_threads, max_memory)
         if self._on_gpu is not None:
             filters = {"threshold": threshold, "exclude": exclude, "allow": allow, "after": after}
             return self._on_gpu.topk(self._snapshot, queries, k, **filters, max_memory=max_memory)
@@ -148,6 +150,7 @@ class CosineIndex:
         max_memory: int | None = None,
     ) -> ThresholdHits:
         """Find all that reaches ``threshold``; as :func:`aigc_fast.cosine_threshold`, with ids as in ``topk``."""
+        check_limits(num_threads, max_memory)
         if self._on_gpu is not None:
             filters = {"exclude": exclude, "allow": allow, "after": after}
             return self._on_gpu.threshold(self._snapshot, queries, threshold, **filters, max_memory=max_memory)
@@ -195,7 +198,7 @@ class CosineIndex:
             self._snapshot = self._writer.appended(without, rows, wanted)
 
     def _checked_rows(self, items: Any) -> npt.NDArray[Any]:
-        rows = as_matrix(items, "items").array
+        rows = as_matrix(on_host(items), "items").array
         base = self._snapshot.segments[0].rows
         same_columns(rows, base, "items", "the index")
         bfloat16 = np.dtype(np.uint16)

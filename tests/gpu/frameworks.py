@@ -115,6 +115,9 @@ class DlpackArray(GpuArray):
 class CuPyArray(DlpackArray):
     data = property(lambda self: SimpleNamespace(ptr=self.pointer))
 
+    def get(self) -> np.ndarray:
+        return self.numpy()
+
     def astype(self, dtype: Any) -> Any:
         return self._astype(dtype)
 
@@ -137,6 +140,9 @@ class TorchTensor(DlpackArray):
         return self
 
     resolve_conj = resolve_neg = detach
+
+    def cpu(self) -> np.ndarray:
+        return self.numpy()
 
     def data_ptr(self) -> int:
         return self.pointer

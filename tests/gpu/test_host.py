@@ -134,7 +134,7 @@ def test_results_follow_the_queries(driver: FakeDriver, fakes: SimpleNamespace) 
     assert_same_results(top, cosine_topk(Q, X, 5))
     assert {stream for _, stream, _ in driver.launches} == {GpuArray.current_stream}
     assert_same_results(on_host(cosine_topk(fakes.torch.Array.of(Q), X, 5)), cosine_topk(Q, X, 5))
-    with pytest.raises(TypeError, match=r"cannot be made for a .*GpuArray.* torch\.from_dlpack"):
+    with pytest.raises(TypeError, match=r"a .*GpuArray has none; pass torch\.from_dlpack"):
         cosine_topk(type("GpuArray", (GpuArray,), {"driver": driver}).of(Q), X, 1)
 
 

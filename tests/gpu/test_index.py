@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from kernels.checks import assert_same_results
 
 from .conftest import on_host
 from .fake_driver import FakeDriver
+from .frameworks import GpuArray
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 8)).astype(np.float32)
@@ -75,13 +80,21 @@ def test_readers_keep_their_snapshot(driver: FakeDriver, fakes: SimpleNamespace)
     assert_same_results(on_host(after), on_cpu.topk(Q, 6))
 
 
-def test_items_on_the_gpu(driver: FakeDriver, fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fakes.cupy.Array, "get", lambda array: array.numpy(), raising=False)
-    index = CosineIndex(fakes.cupy.Array.of(X))
-    assert index.device == "cuda:0"
-    top = index.topk(fakes.cupy.Array.of(Q), 5)
-    assert type(top.ids) is fakes.cupy.Array
-    assert_same_results(on_host(top), CosineIndex(X).topk(Q, 5))
+@pytest.mark.parametrize("name", ["torch", "cupy"])
+def test_items_on_the_gpu(name: str, driver: FakeDriver, fakes: SimpleNamespace) -> None:
+    array = getattr(fakes, name).Array
+    on_gpu, on_cpu = CosineIndex(array.of(X)), CosineIndex(X)
+    assert on_gpu.device == "cuda:0"
+    for index, to in ((on_gpu, array.of), (on_cpu, np.asarray)):
+        index.add(to(X[5:9] * 2))
+        index.update([2], to(X[7:8]))
+    top = on_gpu.topk(array.of(Q), 5)
+    assert type(top.ids) is array
+    assert_same_results(on_host(top), on_cpu.topk(Q, 5))
+    foreign = type("Foreign", (GpuArray,), {"driver": driver}).of(X)
+    for call in (on_gpu.add, CosineIndex):
+        with pytest.raises(TypeError, match=r"a .*Foreign has none; pass torch\.from_dlpack\(x\) or cupy\.asarray"):
+            call(foreign)
 
 
 def test_files_are_shared_with_the_cpu(tmp_path: Path, driver: FakeDriver) -> None:
@@ -92,8 +105,35 @@ def test_files_are_shared_with_the_cpu(tmp_path: Path, driver: FakeDriver) -> No
     loaded = CosineIndex.load(tmp_path / "gpu")
     assert (loaded.device, loaded.nbytes) == ("cpu", CosineIndex.load(tmp_path / "cpu").nbytes)  # codes were made
     assert_same_results(loaded.topk(x[:2], 5), on_cpu.topk(x[:2], 5))
-    again = CosineIndex.load(tmp_path / "cpu", device="cuda")
-    assert_same_results(again.topk(x[:1], 3), on_cpu.topk(x[:1], 3))
+    for mmap in (False, True):
+        again = CosineIndex.load(tmp_path / "cpu", mmap=mmap, device="cuda")
+        assert_same_results(again.topk(x[:1], 3), on_cpu.topk(x[:1], 3))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda index: pickle.loads(pickle.dumps(index))])
+def test_copies_are_on_the_cpu(copied: Callable[[CosineIndex], CosineIndex], driver: FakeDriver) -> None:
+    on_gpu, on_cpu = indexes(NAMES)
+    for index in (on_gpu, on_cpu):
+        index.add(X[5:9] * 2, [995, 5, 505, 15])
+        index.remove(NAMES[:3])
+    there = copied(on_gpu)
+    assert there.device == "cpu"
+    there.add(X[:1])  # and on their own
+    assert len(there) == len(on_gpu) + 1
+    assert_same_results(on_gpu.topk(Q, 9), on_cpu.topk(Q, 9))
+    there.remove([996])
+    assert_same_results(there.topk(Q, 9), on_cpu.topk(Q, 9))
+
+
+def test_what_an_index_says_of_itself(driver: FakeDriver) -> None:
+    on_gpu, on_cpu = indexes(NAMES, metric="pearson")
+    for index in (on_gpu, on_cpu):
+        index.remove(NAMES[[0, 5]])
+    assert (len(on_gpu), repr(on_gpu), on_gpu.metric, on_gpu.dim) == (38, repr(on_cpu), "pearson", 8)
+    assert on_gpu.ids.tolist() == on_cpu.ids.tolist()
+    assert (on_gpu.drift, on_gpu.head_columns) == (1.0, 0)
+    assert on_gpu.nbytes <= on_cpu.nbytes
+    assert on_gpu.explain(Q, 5).queries == 3
 
 
 def test_an_empty_index(driver: FakeDriver) -> None:
@@ -107,10 +147,42 @@ def test_an_empty_index(driver: FakeDriver) -> None:
     assert index.topk(Q, 2).counts.tolist() == [0, 0, 0]
 
 
-def test_wrong_queries(driver: FakeDriver, fakes: SimpleNamespace) -> None:
+LISTS = np.array([0, 1, 1, 2]), NAMES[:2]
+WRONG: dict[str, Callable[[CosineIndex], Any]] = {
+    "columns": lambda index: index.topk(Q[:, :4], 2),
+    "k": lambda index: index.topk(Q, -1),
+    "no threshold": lambda index: index.threshold(Q, None),
+    "threshold": lambda index: index.topk(Q, 2, threshold=np.zeros(2)),
+    "exclude": lambda index: index.topk(Q, 2, exclude=(LISTS[0], -LISTS[1])),
+    "allow": lambda index: index.threshold(Q, 0.1, allow=(LISTS[0][:2], LISTS[1][:1])),
+    "a mask": lambda index: index.topk(Q, 2, allow=np.ones(40, bool)),
+    "after": lambda index: index.topk(Q, 2, after=(0.5, 1.5)),
+    "threads": lambda index: index.topk(Q, 2, num_threads=0),
+    "memory": lambda index: index.threshold(Q, 0.5, max_memory=0),
+    "items": lambda index: index.add(X[:, :3]),
+    "items of another dtype": lambda index: index.add(X.astype(complex)),
+    "ids that are there": lambda index: index.add(X[:2], NAMES[:2]),
+    "no such id": lambda index: index.remove([1]),
+    "update of no such id": lambda index: index.update([1], X[:1]),
+    "ids twice": lambda index: index.update([NAMES[0], NAMES[0]], X[:2]),
+    "sample": lambda index: index.verify(0),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_arguments(case: str, driver: FakeDriver) -> None:
+    """The errors of an index on the CPU, in the same words, and nothing changes."""
+    errors = []
+    for index in indexes(NAMES):
+        with pytest.raises((ValueError, TypeError, KeyError)) as caught:
+            WRONG[case](index)
+        errors.append((caught.type, str(caught.value)))
+        assert index.ids.tolist() == NAMES.tolist()
+    assert errors[0] == errors[1]
+
+
+def test_queries_on_another_gpu(driver: FakeDriver, fakes: SimpleNamespace) -> None:
     index = CosineIndex(X, device="cuda")
-    with pytest.raises(ValueError, match=r"same number of columns, got shapes \(3, 4\) and \(40, 8\)"):
-        index.topk(Q[:, :4], 2)
     far = fakes.torch.Array.of(Q)
     far.gpu = 1
     with pytest.raises(ValueError, match="queries must be on the index's GPU, cuda:0, but they are on cuda:1"):

@@ -46,6 +46,9 @@ class Framework(Memory, Protocol):
     def astype(self, array: Any, dtype: npt.DTypeLike) -> Any:
         """Return the framework's own array in another dtype."""
 
+    def on_host(self, array: Any) -> Any:
+        """Return the framework's own array as one that the CPU reads; waits for it."""
+
 
 class TorchMemory:
     """torch's caching allocator and current stream."""
@@ -77,6 +80,9 @@ class TorchMemory:
     def astype(self, array: Any, dtype: npt.DTypeLike) -> Any:  # noqa: D102
         with self._memory_errors():
             return array.to(self._dtype(dtype))
+
+    def on_host(self, array: Any) -> Any:  # noqa: D102
+        return array.detach().cpu()
 
     @contextlib.contextmanager
     def _memory_errors(self) -> Iterator[None]:
@@ -118,6 +124,9 @@ class CuPyMemory:
     def astype(self, array: Any, dtype: npt.DTypeLike) -> Any:  # noqa: D102
         with self._cupy.cuda.Device(self.device):
             return array.astype(np.dtype(dtype))
+
+    def on_host(self, array: Any) -> Any:  # noqa: D102
+        return array.get()
 
 
 class _OwnArray(NamedTuple):
@@ -205,7 +214,7 @@ def framework_of(device: int, x: Any) -> Framework:
         return CuPyMemory(device)
     kind = f"{type(x).__module__}.{type(x).__name__}"
     raise TypeError(
-        f"results live where the arrays do, and cannot be made for a {kind}; pass torch.from_dlpack(x) or"
+        f"memory comes from the arrays' framework, and a {kind} has none; pass torch.from_dlpack(x) or"
         " cupy.asarray(x), which copy nothing"
     )
 
