@@ -29,6 +29,8 @@ namespace {
 
 constexpr std::size_t kHits = 768;          // most hits between two looks at the cutoffs: those of the largest tile
 constexpr std::size_t kTasksPerThread = 8;  // so that no thread waits long for the last one
+constexpr std::chrono::milliseconds kBetweenCheckpoints{100};  // a look for Ctrl-C may wait for the interpreter
+constexpr std::uint32_t kRowsBetweenCheckpoints = 1 << 16;  // of rows scored one by one
 static_assert(kHits >= kScanTileRows * kMaxPanelWidth && kHits >= kCodePanel * kMaxCodeTileBlocks * kCodeRows);
 
 // What every search shares.
@@ -54,6 +56,15 @@ struct Search {
     const SearchOptions& options;
     const ResultFilter filter;
     const Scorer scorer;
+
+    // Lets the caller end a search, which may be long even for one query. Worker 0 is the calling thread.
+    void checkpoint(std::size_t worker) const {
+        if (worker != 0 || !options.checkpoint || std::chrono::steady_clock::now() < next_checkpoint) return;
+        options.checkpoint();
+        next_checkpoint = std::chrono::steady_clock::now() + kBetweenCheckpoints;
+    }
+    mutable std::chrono::steady_clock::time_point next_checkpoint =
+        std::chrono::steady_clock::now() + kBetweenCheckpoints;
 };
 
 // Scores the items that a query may get, all of them. Enough for small jobs, and for short allow-lists in any job.
@@ -70,6 +81,7 @@ void score_directly(const Search& search, const QueryGroup& group, Selector& sel
         ScoreQueue queue(search.scorer, group.row(q), group.norm(q), scratch[worker]);
         const auto consider = [&](std::int64_t item) {
             const auto row = static_cast<std::uint32_t>(item);
+            if (row % kRowsBetweenCheckpoints == 0) search.checkpoint(worker);
             if (search.filter.row_allowed(query, row)) queue.push(row, add);
         };
         if (!group.valid(q)) {
@@ -177,6 +189,7 @@ void scan_wave(const Search& search, const QueryGroup& group, const Scanner& sca
         const std::size_t panel = scanner.panels() * panel_run / panel_runs;
         const std::size_t panel_end = scanner.panels() * (panel_run + 1) / panel_runs;
         for (std::size_t i = blocks * run / runs; i < blocks * (run + 1) / runs; ++i) {
+            search.checkpoint(worker);
             const std::size_t begin = wave.block(i) * block_rows;
             scan_block(search, group, scanner, begin, std::min(begin + block_rows, rows), panel, panel_end, worker,
                        threads.workers[worker], threads.hits[worker].data(), selector);
@@ -264,7 +277,7 @@ void run(const Search& search, Selector& selector) {
                           search.plan.threads);
     };
     for (std::size_t begin = 0; begin < query_count; begin += group_size) {
-        if (begin > 0 && search.options.checkpoint) search.options.checkpoint();
+        search.checkpoint(0);
         std::vector<std::size_t> indices(std::min(group_size, query_count - begin));
         std::iota(indices.begin(), indices.end(), begin);
         const std::vector<std::size_t> again = search_group(search, group_of(std::move(indices)), true, selector);

@@ -155,10 +155,17 @@ print(set(codes), same(search()))
 
 
 @pytest.mark.parametrize(
-    "call", ["cosine_topk(x, x[:20_000], 10)", "cosine_threshold(x, x[:20_000], 0.99)"], ids=["topk", "threshold"]
+    "call",
+    [
+        "cosine_topk(x, x[:20_000], 10)",
+        "cosine_threshold(x, x[:20_000], 0.99)",
+        "cosine_topk(x[:1], np.broadcast_to(-x[:1], (2_000_000_000, 64)), 10, threshold=0.5)",  # one row, many times
+        "cosine_topk(x[:1], np.broadcast_to(-x[:1], (2_000_000_000, 64)), 10, threshold=0.5, num_threads=1)",
+    ],
+    ids=["topk", "threshold", "one query", "one query, one thread"],
 )
 def test_ctrl_c(call: str) -> None:
-    """A search of about a minute ends soon after SIGINT, with KeyboardInterrupt, and the library works on."""
+    """A search of a minute or more ends soon after SIGINT, with KeyboardInterrupt, and the library works on."""
     code = f"""
 import signal, time, numpy as np
 from aigc_fast import cosine_topk, cosine_threshold
@@ -181,7 +188,7 @@ except KeyboardInterrupt:
     finally:
         process.kill()
     assert printed.strip() == "interrupted [[0]]", errors
-    # One group of queries takes a fraction of a second; the rest is for busy machines.
+    # A tenth of a second, and what the other threads have begun; the rest is for busy machines.
     assert time.monotonic() - sent < 30
 
 
