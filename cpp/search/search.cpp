@@ -30,7 +30,7 @@ namespace {
 constexpr std::size_t kHits = 768;          // most hits between two looks at the cutoffs: those of the largest tile
 constexpr std::size_t kTasksPerThread = 8;  // so that no thread waits long for the last one
 constexpr std::chrono::milliseconds kBetweenCheckpoints{100};  // a look for Ctrl-C may wait for the interpreter
-constexpr std::uint32_t kRowsBetweenCheckpoints = 1 << 16;  // of rows scored one by one
+constexpr std::uint32_t kRowsBetweenCheckpoints = 1 << 16;     // of rows scored one by one
 static_assert(kHits >= kScanTileRows * kMaxPanelWidth && kHits >= kCodePanel * kMaxCodeTileBlocks * kCodeRows);
 
 // What every search shares.
