@@ -143,7 +143,7 @@ def per_query(values: object, name: str, query_count: int, dtype: type[np.float6
     given: Any = values
     wide = given.double() if is_torch_tensor(given) and given.is_floating_point() else given
     kinds, what = ("iu", "integers") if dtype is np.int64 else ("iuf", "real numbers")
-    array = _plain(wide, name, what)
+    array = plain_array(wide, name, what)
     if array.dtype.kind not in kinds:
         raise TypeError(f"{name} must be {what}, got {type(values).__name__} of dtype {array.dtype}")
     if array.ndim > 1 or (array.ndim == 1 and array.shape[0] != query_count):
@@ -202,7 +202,7 @@ def _sorted_lists(indptr: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> 
 def shared_ids(allowed: object, name: str, item_count: int | None) -> npt.NDArray[np.int64]:
     """Ids that all queries may get, from a boolean mask over the items or a list of ids; ascending, distinct."""
     takes = "ids or a boolean mask for all queries, a SciPy sparse matrix or an (indptr, ids) pair"
-    array = _plain(allowed, name, takes)
+    array = plain_array(allowed, name, takes)
     if array.dtype == np.bool_:
         if item_count is None:
             raise TypeError(f"{name} must be ids, not a mask: items may be added and removed")
@@ -223,7 +223,7 @@ def ids_below(values: object, name: str, count: int | None) -> npt.NDArray[np.in
     return ids
 
 
-def _plain(values: object, name: str, takes: str) -> npt.NDArray[Any]:
+def plain_array(values: object, name: str, takes: str) -> npt.NDArray[Any]:
     """Return numbers as an array that hides nothing: not a mask, and not a set or a generator in one element."""
     if is_torch_tensor(values):
         return _from_torch(values, name)
@@ -241,7 +241,7 @@ def _plain(values: object, name: str, takes: str) -> npt.NDArray[Any]:
 
 def integers(values: object, name: str) -> npt.NDArray[np.int64]:
     """Check a one-dimensional argument of integers."""
-    array = _plain(values, name, "one-dimensional and hold integers")
+    array = plain_array(values, name, "one-dimensional and hold integers")
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
     if array.shape[0] == 0:

@@ -4,8 +4,22 @@ import numpy as np
 import pytest
 from scipy.sparse import coo_matrix, csr_matrix
 
-from aigc_fast.recommender import PureSVD, TopPop
+from aigc_fast import TopK
+from aigc_fast.recommender import (
+    EASE,
+    ItemKNN,
+    PureSVD,
+    TopPop,
+    bootstrap_interval,
+    paired_test,
+    random_split,
+    rerank,
+)
 from aigc_fast.recommender.arguments import as_csr
+
+ONES = csr_matrix(np.ones((4, 4)))
+FITTED = TopPop().fit(ONES)
+LISTS = TopK(np.ones((1, 3)), np.arange(3)[None], np.array([3]))
 
 
 @pytest.mark.parametrize("form", [csr_matrix, coo_matrix])
@@ -33,3 +47,33 @@ def test_indices_out_of_range_are_refused(index, pointers):
 def test_complex_numbers_are_refused():
     with pytest.raises(TypeError, match="user_items has dtype complex128; real numbers are taken"):
         TopPop().fit(csr_matrix([[1j, 1]]))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: PureSVD(True), TypeError, "factors is a bool; an int is taken"),
+        (lambda: EASE(True), TypeError, "regularization is a bool; a finite number above 0"),
+        (lambda: EASE("1"), TypeError, "regularization is a str; a finite number above 0"),
+        (lambda: ItemKNN(shrink=None), TypeError, "shrink is a NoneType; a finite number of at least 0"),
+        (lambda: random_split(ONES, None), TypeError, "test_fraction is a NoneType; a number between 0 and 1"),
+        (lambda: rerank(LISTS, np.eye(4), 2, trade_off="all"), TypeError, "trade_off is a str; a number from 0 to 1"),
+        (lambda: rerank((1, 2, 3), np.eye(4), 2), TypeError, "candidates is a tuple; a TopK is taken"),
+        (lambda: rerank(LISTS, np.ma.array(np.eye(4), mask=True), 2), TypeError, "item_vectors is a masked array"),
+        (
+            lambda: rerank(LISTS, [[1], [2, 3]], 2),
+            TypeError,
+            "item_vectors must be 2-d .*, got list of unequal lengths",
+        ),
+        (lambda: FITTED.recommend(np.ma.array([0, 1], mask=[0, 1])), TypeError, "user_ids is a masked array"),
+        (lambda: FITTED.recommend([[0], [1, 2]]), TypeError, "user_ids must be ids .*, got list of unequal lengths"),
+        (lambda: FITTED.recommend(np.array([2**63 + 5], np.uint64)), ValueError, "user_ids holds 9223372036854775813"),
+        (lambda: FITTED.recommend(0, allow=np.ma.array([1, 2], mask=[1, 0])), TypeError, "allow is a masked array"),
+        (lambda: FITTED.recommend(0, allow={1, 2}), TypeError, "allow must be a mask, ids, .*, got set"),
+        (lambda: bootstrap_interval([np.inf, 1]), ValueError, "values holds an infinity"),
+        (lambda: paired_test([np.inf, 1], [1, 2]), ValueError, "first holds an infinity"),
+    ],
+)
+def test_what_hides_something_or_is_no_number_is_refused_by_name(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

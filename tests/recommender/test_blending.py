@@ -67,17 +67,21 @@ def test_lists_without_slots_add_nothing():
     ("found", "weights", "message"),
     [
         ([ONE, OTHER], [np.nan, 1.0], "finite numbers"),
-        ([ONE, lists([[(3, 2.0), (1, 1.5), (3, 1.0)], [], []], 3)], [1.0, 1.0], r"lists\[1\] ids: row 0 lists an item"),
-        ([lists([[(3, np.nan)]], 1)], [1.0], r"lists\[0\] has a listed item whose score is NaN"),
-        ([lists([[(3, np.inf)]], 1)], [1.0], r"lists\[0\] has a listed item whose score is NaN or infinite"),
-        ([TopK(np.ones((1, 2)), np.zeros((1, 1), np.int64), np.ones(1))], [1.0], r"scores of shape \(1, 2\)"),
-        ([TopK(np.ones((1, 1)), np.array([[-2]]), np.ones(1))], [1.0], r"lists\[0\] ids holds ids from -2"),
-        ([TopK(np.ones((1, 1)), np.array([[0.5]]), np.ones(1))], [1.0], r"lists\[0\] ids is float64"),
+        ([ONE, lists([[(3, 2.0), (1, 1.5), (3, 1.0)], [], []], 3)], [1.0, 1.0], r"lists\[1\].ids: row 0 lists an item"),
+        ([lists([[(3, np.nan)]], 1)], [1.0], r"lists\[0\].scores has NaN or an infinity"),
+        ([lists([[(3, np.inf)]], 1)], [1.0], r"lists\[0\].scores has NaN or an infinity"),
+        (
+            [TopK(np.ones((1, 2)), np.zeros((1, 1), np.int64), np.ones(1))],
+            [1.0],
+            r"scores is float64 of shape \(1, 2\); floats, \(1, 1\)",
+        ),
+        ([TopK(np.ones((1, 1)), np.array([[-2]]), np.ones(1))], [1.0], r"lists\[0\].ids holds ids from -2"),
+        ([TopK(np.ones((1, 1)), np.array([[0.5]]), np.ones(1))], [1.0], r"lists\[0\].ids is float64"),
         ([ONE, OTHER], [1.0], "one weight for each of the 2 lists"),
         ([], [], "one weight for each of the 0 lists"),
         ([ONE, OTHER], [0.0, 0.0], "not all 0"),
         ([ONE, OTHER], [-1.0, 1.0], "at least 0"),
-        ([ONE, lists([[(0, 1.0)]], 1)], [1.0, 1.0], "the same users in each"),
+        ([ONE, lists([[(0, 1.0)]], 1)], [1.0, 1.0], r"lists\[1\].ids is int64 of shape \(1, 1\); ints, 3 rows"),
     ],
 )
 def test_bad_arguments_are_refused(found, weights, message):

@@ -122,7 +122,11 @@ def test_bad_arguments():
         ({"method": "mrr"}, "method is 'mrr'; 'mmr' or 'dpp'"),
         ({"n": 0}, "n is 0"),
         ({"item_vectors": np.eye(5)}, "candidates.ids holds ids"),
-        ({"candidates": TopK(lists.scores[:2], lists.ids, lists.counts)}, "a TopK is taken"),
+        (
+            {"candidates": TopK(lists.scores[:2], lists.ids, lists.counts)},
+            r"candidates.scores is float32 of shape \(2, .\); floats",
+        ),
+        ({"candidates": TopK(lists.scores * np.nan, lists.ids, lists.counts)}, "candidates.scores has NaN"),
     ):
         with pytest.raises(ValueError, match=message):
             rerank(**{"candidates": lists, "item_vectors": np.eye(20), "n": 3, **arguments})

@@ -64,7 +64,7 @@ def test_no_difference_and_users_without_test_items():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"values has shape \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"values is int64 of shape \(1, 2\)"):
         bootstrap_interval([[1, 2]])
     with pytest.raises(ValueError, match="confidence is 1"):
         bootstrap_interval([1], confidence=1)

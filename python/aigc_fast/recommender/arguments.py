@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Callable
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix, issparse
 
+from aigc_fast import TopK
+from aigc_fast.arrays import plain_array
 from aigc_fast.data.ratings import CSR as CSR  # exported from here, where its checks are
 
 #: The pattern of a CSR matrix: where the ids of each row begin, and the ids.
@@ -71,6 +76,8 @@ def as_same_pattern(name: str, value: object, of: csr_matrix, of_name: str) -> c
 def as_count(name: str, value: object, minimum: int = 0) -> int:
     """Return ``value`` as int, at least ``minimum``."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         count = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{name} is a {type(value).__name__}; an int is taken") from None
@@ -79,12 +86,24 @@ def as_count(name: str, value: object, minimum: int = 0) -> int:
     return count
 
 
-def as_fraction(name: str, value: float) -> float:
+def as_real(name: str, value: object, taken: str, accepts: Callable[[float], bool]) -> float:
+    """Return ``value`` as a finite float that ``accepts`` takes; ``taken`` says which those are."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{name} is a {type(value).__name__}; {taken} is taken")
+    number = float(value)
+    if not (math.isfinite(number) and accepts(number)):
+        raise ValueError(f"{name} is {value}; {taken} is taken")
+    return number
+
+
+def as_fraction(name: str, value: object) -> float:
     """Return ``value`` as float strictly between 0 and 1."""
-    fraction = float(value)
-    if not 0.0 < fraction < 1.0:
-        raise ValueError(f"{name} is {value}; a number between 0 and 1 (exclusive) is taken")
-    return fraction
+    return as_real(name, value, "a number between 0 and 1 (exclusive)", lambda fraction: 0 < fraction < 1)
+
+
+def as_amount(name: str, value: object) -> float:
+    """Return ``value`` as finite float of at least 0."""
+    return as_real(name, value, "a finite number of at least 0", lambda amount: amount >= 0)
 
 
 def as_ids(name: str, value: npt.ArrayLike, size: int | None) -> npt.NDArray[np.int64]:
@@ -97,23 +116,22 @@ def as_ids(name: str, value: npt.ArrayLike, size: int | None) -> npt.NDArray[np.
     ValueError
         More than one dimension, or an id out of range.
     """
-    ids = np.atleast_1d(np.asarray(value))
+    ids = np.atleast_1d(plain_array(value, name, "ids or one id"))
     if ids.size == 0 and ids.dtype == np.float64:  # what an empty list becomes
         ids = ids.astype(np.int64)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {ids.dtype}; integers are taken")
     if ids.ndim != 1:
         raise ValueError(f"{name} has {ids.ndim} dimensions; one id or a 1-d array is taken")
-    ids = ids.astype(np.int64)
     if size is not None and ids.size and (ids.min() < 0 or ids.max() >= size):
         bad = ids[(ids < 0) | (ids >= size)][0]
         raise ValueError(f"{name} holds {bad}; ids from 0 to {size - 1} are taken")
-    return ids
+    return ids.astype(np.int64)
 
 
 def as_dense(name: str, value: npt.ArrayLike, rows: int | None = None) -> npt.NDArray[np.floating[Any]]:
     """Return ``value`` as a finite 2-d float32 or float64 array (other numbers become float32)."""
-    array = np.asarray(value)
+    array = plain_array(value, name, "2-d and hold numbers")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}; numbers are taken")
     if array.ndim != 2 or rows not in (None, array.shape[0]):
@@ -133,7 +151,7 @@ def as_listed(
 
     ``n_items=None`` takes any ids from -1 on.
     """
-    ids = np.asarray(value)
+    ids = plain_array(value, name, "lists of ids")
     if ids.dtype.kind != "i" or ids.ndim != 2 or len(ids) != n_lists:
         raise ValueError(f"{name} is {ids.dtype} of shape {ids.shape}; ints, {n_lists} rows, are taken")
     last = np.iinfo(np.int64).max if n_items is None else n_items - 1
@@ -144,6 +162,21 @@ def as_listed(
     if twice.any():
         raise ValueError(f"{name}: row {np.argmax(twice.any(axis=1))} lists an item twice")
     return ids
+
+
+def as_scored(
+    name: str, value: object, n_lists: int | None = None, n_items: int | None = None
+) -> tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.floating[Any]]]:
+    """Return ids, as of `as_listed`, and scores of lists; the score of every listed item is finite."""
+    if not isinstance(value, TopK):
+        raise TypeError(f"{name} is a {type(value).__name__}; a TopK is taken")
+    ids = as_listed(f"{name}.ids", value.ids, len(value.ids) if n_lists is None else n_lists, n_items)
+    scores = plain_array(value.scores, f"{name}.scores", "real numbers")
+    if scores.dtype.kind != "f" or scores.shape != ids.shape:
+        raise ValueError(f"{name}.scores is {scores.dtype} of shape {scores.shape}; floats, {ids.shape}, are taken")
+    if not np.isfinite(scores[ids >= 0]).all():
+        raise ValueError(f"{name}.scores has NaN or an infinity where {name}.ids has an item")
+    return ids, scores
 
 
 def as_allow(allow: Allow | None, n_rows: int, n_items: int) -> Pattern | npt.NDArray[np.bool_] | None:
@@ -159,7 +192,7 @@ def as_allow(allow: Allow | None, n_rows: int, n_items: int) -> Pattern | npt.ND
         if len(indptr) != n_rows + 1 or indptr[0] != 0 or indptr[-1] != len(ids) or (np.diff(indptr) < 0).any():
             raise ValueError(f"allow: indptr must rise from 0 to {len(ids)} in {n_rows + 1} entries")
         return indptr, ids
-    mask = np.asarray(allow)
+    mask = plain_array(allow, "allow", "a mask, ids, a CSR or (indptr, ids)")
     if mask.dtype == np.bool_:
         if mask.shape != (n_items,):
             raise ValueError(f"allow is a mask of shape {mask.shape}; {(n_items,)} is taken")

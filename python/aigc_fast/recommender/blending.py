@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aigc_fast import TopK
-from aigc_fast.recommender.arguments import as_count, as_listed
+from aigc_fast.recommender.arguments import as_count, as_scored
 from aigc_fast.recommender.fusion import head, merge_sums
 
 
@@ -53,27 +53,15 @@ def blend(lists: Sequence[TopK], weights: Sequence[float], n: int) -> TopK:
     if not (np.isfinite(shares).all() and (shares >= 0).all() and shares.any()):
         raise ValueError(f"weights are {shares.tolist()}; finite numbers of at least 0, not all 0, are taken")
     n_users = len(lists[0].ids)
-    if any(len(found.ids) != n_users for found in lists):
-        raise ValueError(f"lists have {[len(found.ids) for found in lists]} rows; the same users in each are taken")
     rows, ids, scores = [], [], []
     for place, (found, share) in enumerate(zip(lists, shares, strict=True)):
-        listed, scaled = _listed(f"lists[{place}]", found, n_users)
-        rows.append(np.broadcast_to(np.arange(n_users)[:, None], listed.shape)[listed])
-        ids.append(np.asarray(found.ids)[listed])
-        scores.append(share * scaled[listed])
+        listed, given = as_scored(f"lists[{place}]", found, n_users)
+        real = listed >= 0
+        rows.append(np.broadcast_to(np.arange(n_users)[:, None], real.shape)[real])
+        ids.append(listed[real])
+        scores.append(share * _scaled(given.astype(np.float64), real)[real])
     joined = merge_sums(n_users, np.concatenate(rows), np.concatenate(ids), np.concatenate(scores))
     return head(joined, as_count("n", n))
-
-
-def _listed(name: str, found: TopK, n_users: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
-    """Check one recommender's lists; return which slots are real, and the scaled scores."""
-    real = as_listed(f"{name} ids", found.ids, n_users) >= 0
-    scores = np.asarray(found.scores, np.float64)
-    if scores.shape != real.shape:
-        raise ValueError(f"{name} has scores of shape {scores.shape} for ids of shape {real.shape}")
-    if not np.isfinite(scores[real]).all():
-        raise ValueError(f"{name} has a listed item whose score is NaN or infinite")
-    return real, _scaled(scores, real)
 
 
 def _scaled(scores: npt.NDArray[np.float64], real: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK
-from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_ids
+from aigc_fast.recommender.arguments import CSR, as_amount, as_count, as_csr, as_ids
 from aigc_fast.recommender.evaluation import accuracy_by_user, evaluate
 from aigc_fast.recommender.generative import GenerativeRecommender
 from aigc_fast.recommender.histories import merge, pattern_of_lists, scatter_rows
@@ -106,9 +106,7 @@ class FeedbackLoop:
         self.max_rounds = as_count("max_rounds", max_rounds, minimum=1)
         self.epochs = as_count("epochs", epochs)
         self.monitor = monitor
-        if not (np.isfinite(tolerance) and tolerance >= 0):
-            raise ValueError(f"tolerance is {tolerance}; a finite number of at least 0 is taken")
-        self.tolerance = tolerance
+        self.tolerance = as_amount("tolerance", tolerance)
         self.patience = as_count("patience", patience, minimum=1)
 
     def run(

@@ -23,13 +23,20 @@ from aigc_fast.recommender.arguments import (
     as_csr,
     as_dense,
     as_ids,
+    as_real,
     as_same_pattern,
 )
 from aigc_fast.recommender.base import Recommender
 from aigc_fast.recommender.generation import VectorGenerator, default_generator
 from aigc_fast.recommender.histories import merge, union, widen, with_latest_time
 from aigc_fast.recommender.pairs import leave_one_out_pairs, training_pairs
-from aigc_fast.recommender.profiles import RatingWeight, as_rating_weight, interaction_weights, weighted_profiles
+from aigc_fast.recommender.profiles import (
+    RatingWeight,
+    as_half_life,
+    as_rating_weight,
+    interaction_weights,
+    weighted_profiles,
+)
 from aigc_fast.recommender.ranking import Fusion, Ranking, adopters
 from aigc_fast.recommender.request import Request
 from aigc_fast.recommender.vectors import collaborative_vectors, nearest_others
@@ -127,12 +134,10 @@ class GenerativeRecommender(Recommender):
         self.gan = gan
         self._set_ranking(Ranking.checked(n_vectors, fusion, popularity, diversity))
         self.rating_weight = as_rating_weight(rating_weight)
-        if half_life is not None and not (np.isfinite(half_life) and half_life > 0):
-            raise ValueError(f"half_life is {half_life}; a positive number is taken")
-        self.half_life = None if half_life is None else float(half_life)
-        if not 0 <= validation_fraction < 1:
-            raise ValueError(f"validation_fraction is {validation_fraction}; a number in [0, 1) is taken")
-        self.validation_fraction = float(validation_fraction)
+        self.half_life = None if half_life is None else as_half_life(half_life)
+        self.validation_fraction = as_real(
+            "validation_fraction", validation_fraction, "a number in [0, 1)", lambda share: 0 <= share < 1
+        )
         self.max_pairs = as_count("max_pairs", max_pairs, minimum=1)
         self.seed = as_count("seed", seed)
 

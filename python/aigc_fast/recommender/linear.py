@@ -10,7 +10,7 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK, cosine_topk
-from aigc_fast.recommender.arguments import as_count
+from aigc_fast.recommender.arguments import as_count, as_real
 from aigc_fast.recommender.base import Recommender
 from aigc_fast.recommender.request import Request
 from aigc_fast.recommender.selection import top_in_batches
@@ -51,9 +51,9 @@ class EASE(Recommender):
     weights_: npt.NDArray[np.float32]
 
     def __init__(self, regularization: float = 400.0) -> None:
-        if not (np.isfinite(regularization) and regularization > 0):
-            raise ValueError(f"regularization is {regularization}; a finite number above 0 is taken")
-        self.regularization = float(regularization)
+        self.regularization = as_real(
+            "regularization", regularization, "a finite number above 0", lambda ridge: ridge > 0
+        )
 
     def _fit(self, user_items: csr_matrix) -> None:
         matrix = user_items.astype(np.float64)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK, sparse_cosine_topk
-from aigc_fast.recommender.arguments import as_count
+from aigc_fast.recommender.arguments import as_amount, as_count
 from aigc_fast.recommender.base import Recommender
 from aigc_fast.recommender.rating_baseline import rating_baseline
 from aigc_fast.recommender.request import Request
@@ -42,9 +42,7 @@ class _Neighbours(Recommender):
         if metric not in ("cosine", "pearson"):
             raise ValueError(f"metric is {metric!r}; 'cosine' or 'pearson' is taken")
         self.metric: Metric = metric
-        if not (np.isfinite(shrink) and shrink >= 0):
-            raise ValueError(f"shrink is {shrink}; a finite number of at least 0 is taken")
-        self.shrink = float(shrink)
+        self.shrink = as_amount("shrink", shrink)
         self.min_overlap = as_count("min_overlap", min_overlap, minimum=1)
 
     def _nearest(self, queries: csr_matrix, rows: csr_matrix, k: int, own: npt.NDArray[np.int64]) -> csr_matrix:

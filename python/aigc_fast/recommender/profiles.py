@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast import normalize
-from aigc_fast.recommender.arguments import CSR, as_csr, as_dense, as_same_pattern
+from aigc_fast.recommender.arguments import CSR, as_csr, as_dense, as_real, as_same_pattern
 
 RatingWeight = Literal["raw", "centred", "binary"]
 
@@ -67,6 +67,11 @@ def as_rating_weight(value: Any) -> RatingWeight:
     return kind
 
 
+def as_half_life(value: object) -> float:
+    """Return a half-life, or say that it is none."""
+    return as_real("half_life", value, "a positive number", lambda time: time > 0)
+
+
 def interaction_weights(
     user_items: csr_matrix, rating_weight: RatingWeight, timestamps: csr_matrix | None, half_life: float | None
 ) -> csr_matrix:
@@ -75,9 +80,7 @@ def interaction_weights(
     if half_life is not None:
         if timestamps is None:
             raise ValueError("half_life takes timestamps; none came")
-        if not (np.isfinite(half_life) and half_life > 0):
-            raise ValueError(f"half_life is {half_life}; a positive number is taken")
-        weights = weights * np.exp2(-_ages(timestamps) / half_life)
+        weights = weights * np.exp2(-_ages(timestamps) / as_half_life(half_life))
     return csr_matrix((weights, user_items.indices, user_items.indptr), shape=user_items.shape)
 
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK, cosine_topk
-from aigc_fast.recommender.arguments import as_count
+from aigc_fast.recommender.arguments import as_amount, as_count, as_real
 from aigc_fast.recommender.fusion import head, merge_topk, repeat_rows
 from aigc_fast.recommender.request import Request
 from aigc_fast.recommender.reranking import rerank
@@ -49,11 +49,12 @@ class Ranking:
         """Return the settings, or say which one is wrong."""
         if fusion not in ("mean", "max"):
             raise ValueError(f"fusion is {fusion!r}; 'mean' or 'max' is taken")
-        if not (np.isfinite(popularity) and popularity >= 0):
-            raise ValueError(f"popularity is {popularity}; a finite number of at least 0 is taken")
-        if not 0 <= diversity <= 1:
-            raise ValueError(f"diversity is {diversity}; a number from 0 to 1 is taken")
-        return cls(as_count("n_vectors", n_vectors, minimum=1), fusion, float(popularity), float(diversity))
+        return cls(
+            as_count("n_vectors", n_vectors, minimum=1),
+            fusion,
+            as_amount("popularity", popularity),
+            as_real("diversity", diversity, "a number from 0 to 1", lambda share: 0 <= share <= 1),
+        )
 
     def weighted(self, item_vectors: Float32, counts: npt.NDArray[np.float64]) -> Float32:
         """Return item vectors times the weights w of the formula."""

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from aigc_fast import TopK, normalize
 from aigc_fast.errors import require
-from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_dense, as_listed
+from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_dense, as_real, as_scored
 from aigc_fast.recommender.evaluation import evaluate
 
 Method = Literal["mmr", "dpp"]
@@ -77,14 +77,9 @@ def rerank(
     [[0, 2]]
     """
     unit: npt.NDArray[Any] = normalize(as_dense("item_vectors", item_vectors))
-    scores = np.asarray(candidates.scores)
-    if scores.shape != np.shape(candidates.ids):
-        raise ValueError(f"candidates have ids {np.shape(candidates.ids)} and scores {scores.shape}; a TopK is taken")
-    ids = as_listed("candidates.ids", candidates.ids, len(scores), len(unit))
-    weight = float(trade_off)
-    if not 0 <= weight <= 1:
-        raise ValueError(f"trade_off is {trade_off}; a number from 0 to 1 is taken")
-    if method not in _METHODS:
+    ids, scores = as_scored("candidates", candidates, n_items=len(unit))
+    weight = as_real("trade_off", trade_off, "a number from 0 to 1", lambda share: 0 <= share <= 1)
+    if not isinstance(method, str) or method not in _METHODS:
         raise ValueError(f"method is {method!r}; 'mmr' or 'dpp' is taken")
     length = as_count("n", n, minimum=1)
     chosen_ids = np.full((len(ids), length), -1, np.int64)

@@ -14,7 +14,7 @@ from scipy.sparse.linalg import svds
 
 from aigc_fast import TopK, cosine_topk, normalize
 from aigc_fast.data.ratings import UNKNOWN, Items
-from aigc_fast.recommender.arguments import CSR, as_count, as_csr
+from aigc_fast.recommender.arguments import CSR, as_amount, as_count, as_csr
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -163,9 +163,7 @@ def _side_by_side(parts: Iterable[tuple[float, npt.NDArray[Any]]]) -> Float32:
     """Concatenate parts with unit rows times their weights; unit rows again."""
     columns = []
     for weight, part in parts:
-        if not (np.isfinite(weight) and weight >= 0):
-            raise ValueError(f"a weight is {weight}; finite numbers of at least 0 are taken")
-        columns.append(weight * normalize(np.ascontiguousarray(part, np.float64)))
+        columns.append(as_amount("a weight", weight) * normalize(np.ascontiguousarray(part, np.float64)))
     return _unit_rows(np.concatenate(columns, axis=1))
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from aigc_fast.arrays import plain_array
 from aigc_fast.recommender.arguments import as_count, as_fraction
 
 #: Numbers drawn in one block: bounds the memory of a resampling whatever the number of users.
@@ -66,7 +67,8 @@ def bootstrap_interval(
     >>> interval.mean, round(interval.low, 2), round(interval.high, 2)
     (0.5, 0.4, 0.6)
     """
-    known = _known(values, "values")
+    known = _by_user(values, "values")
+    known = known[~np.isnan(known)]
     share = as_fraction("confidence", confidence)
     if not known.size:
         return Interval(*[float("nan")] * 3)
@@ -107,10 +109,11 @@ def paired_test(
     >>> paired_test(better, better - 0.05).p_value < 0.001
     True
     """
-    one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    one, other = _by_user(first, "first"), _by_user(second, "second")
     if one.shape != other.shape:
         raise ValueError(f"first has shape {one.shape} and second {other.shape}; one number for each of the same users")
-    difference = _known(one - other, "first")
+    difference = one - other
+    difference = difference[~np.isnan(difference)]
     interval = bootstrap_interval(difference, confidence=confidence, n_samples=n_samples, seed=seed)
     if not difference.size:
         return PairedTest(*interval, float("nan"))
@@ -124,11 +127,14 @@ def paired_test(
     return PairedTest(*interval, (1 + reached) / (1 + n_samples))
 
 
-def _known(values: npt.ArrayLike, name: str) -> Float64:
-    array = np.asarray(values, np.float64)
-    if array.ndim != 1:
-        raise ValueError(f"{name} has shape {array.shape}; one number a user is taken")
-    return array[~np.isnan(array)]
+def _by_user(values: npt.ArrayLike, name: str) -> Float64:
+    array = plain_array(values, name, "one number a user")
+    if array.ndim != 1 or array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}; one number a user is taken")
+    numbers: Float64 = array.astype(np.float64)
+    if np.isinf(numbers).any():
+        raise ValueError(f"{name} holds an infinity; finite numbers, and NaN for nothing, are taken")
+    return numbers
 
 
 def _blocks(n_samples: int, width: int) -> Iterator[int]:
