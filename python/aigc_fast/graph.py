@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aigc_fast.arrays import as_k, as_matrix
+from aigc_fast.arrays import as_k, as_matrix, bfloat16_bits
 from aigc_fast.errors import require
 from aigc_fast.index import CosineIndex
 from aigc_fast.similarity import Metric, cosine_threshold
@@ -50,6 +50,8 @@ def knn_graph(
     ------
     MissingExtraError
         SciPy is not installed.
+    ValueError, TypeError
+        An argument has a wrong shape, range or type; the message names it.
 
     Notes
     -----
@@ -64,6 +66,10 @@ def knn_graph(
     """
     sparse = require("scipy.sparse", "recommender")
     rows = as_matrix(items, "items").array
+    if rows.dtype == np.uint16:
+        rows = bfloat16_bits(rows)  # for the searches, which look at the rows anew
+    if threshold is not None and np.ndim(threshold) != 0:  # pairs are searched from one side
+        raise ValueError(f"threshold must be one number, got shape {np.shape(threshold)}")
     count = rows.shape[0]
     if k is None:
         if threshold is None:
@@ -84,14 +90,12 @@ def _pairs(
     """Return (scores, columns, indptr) of all pairs that reach the threshold, searched where column >= row."""
     count = rows.shape[0]
     found: list[tuple[Any, Any, Any]] = []
-    for begin in range(0, count, _BLOCK_ROWS):
+    for begin in range(0, max(count, 1), _BLOCK_ROWS):  # without rows once, for the checks and the dtype
         block = rows[begin : begin + _BLOCK_ROWS]
         hits = cosine_threshold(block, rows[begin:], threshold, metric=metric, num_threads=num_threads)
         row = np.repeat(np.arange(block.shape[0]), np.diff(hits.indptr))
         upper = hits.ids > row if exclude_self else hits.ids >= row
         found.append((begin + row[upper], begin + hits.ids[upper], hits.scores[upper]))
-    if not found:
-        return np.empty(0, np.float32), np.empty(0, np.int64), np.zeros(1, np.int64)
     row, column, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
     mirrored = row != column
     rows_of = np.concatenate([row, column[mirrored]])

@@ -34,6 +34,7 @@ class SnapshotSearch:
     """The searches of ``CosineIndex``, whose parameters these have, by one metric."""
 
     def __init__(self, metric: Metric, num_threads: int | None) -> None:
+        threads(num_threads)  # a wrong number is refused when the index is built
         self._metric = metric
         self._num_threads = num_threads
 

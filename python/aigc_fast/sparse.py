@@ -129,7 +129,10 @@ def _as_csr(x: Any, name: str, sparse: Any) -> Any:
     if x.ndim != 2:
         raise ValueError(f"{name} must be two-dimensional (rows, columns), got shape {x.shape}")
     rows = sparse.csr_matrix(x)  # shares the arrays of a CSR input
-    rows.check_format(full_check=True)
+    try:
+        rows.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a valid CSR matrix: {error}") from None
     if not rows.has_canonical_format:
         rows = rows.copy()
         rows.sum_duplicates()

@@ -58,4 +58,26 @@ def test_threshold_searches_half_and_returns_the_whole(exclude_self, metric, mon
 
 def test_no_rows():
     assert knn_graph(np.empty((0, 4)), None, 0.5).shape == (0, 0)
+    assert knn_graph(np.empty((0, 4)), None, 0.5).dtype == np.float64
     assert knn_graph(np.empty((0, 4)), 3).shape == (0, 0)
+
+
+@pytest.mark.parametrize(("k", "threshold"), [(3, None), (None, 0.5)])
+def test_bfloat16(k, threshold):
+    """Their bits are kept as uint16, which must not be taken for numbers."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    rows = np.random.default_rng(2).standard_normal((50, 8)).astype(ml_dtypes.bfloat16)
+    found, expected = (knn_graph(given, k, threshold) for given in (rows, rows.astype(np.float32)))
+    assert np.array_equal(found.indptr, expected.indptr)
+    assert np.array_equal(found.indices, expected.indices)
+    assert np.array_equal(found.data, expected.data)
+
+
+def test_wrong_arguments():
+    for rows in (np.empty((0, 4)), np.ones((3, 4))):
+        with pytest.raises(ValueError, match="metric must be"):
+            knn_graph(rows, None, 0.5, metric="euclidean")
+    with pytest.raises(ValueError, match="threshold must not be NaN"):
+        knn_graph(rows, None, float("nan"))
+    with pytest.raises(ValueError, match=r"threshold must be one number, got shape \(3,\)"):
+        knn_graph(rows, None, np.full(3, 0.5))

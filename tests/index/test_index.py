@@ -202,6 +202,8 @@ def test_empty():
         (lambda i: i.topk(np.ones((1, 3), np.float32), -1), ValueError, "k must be at least 0, got -1"),
         (lambda i: i.topk(np.ones((1, 3), np.float32), 1, allow=np.ones(3, bool)), TypeError, "allow must be ids"),
         (lambda i: CosineIndex(np.ones((2, 3)), metric="euclid"), ValueError, "metric must be 'cosine'"),
+        (lambda i: CosineIndex(np.ones((2, 3)), num_threads=0), ValueError, "num_threads must be at least 1"),
+        (lambda i: CosineIndex(np.ones((2, 3)), num_threads=True), TypeError, "num_threads must be an integer"),
     ],
 )
 def test_errors_name_the_argument_and_change_nothing(action, error, message):

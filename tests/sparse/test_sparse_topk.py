@@ -188,9 +188,16 @@ def test_stored_zeros_are_entries():
     assert_lists(sparse_cosine_topk(rows, k=2), [[(1.0, 0), (0.0, 1)], [(1.0, 1), (0.0, 0)]])
 
 
+def out_of_range():
+    matrix = csr_matrix((3, 3))
+    matrix.data, matrix.indices, matrix.indptr = np.ones(1), np.array([7], np.int32), np.array([0, 1, 1, 1], np.int32)
+    return matrix
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
+        ({"b": out_of_range()}, ValueError, "b must be a valid CSR matrix: indices must be < 3"),
         ({"a": np.eye(3)}, TypeError, "a must be a SciPy sparse matrix, got ndarray"),
         ({"b": csr_matrix(np.eye(4))}, ValueError, "a and b must have the same number of columns"),
         ({"b": csr_matrix([[np.nan, 1, 2]])}, ValueError, "b must hold finite values"),
