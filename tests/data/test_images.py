@@ -46,6 +46,35 @@ def test_missing_and_broken_files_are_named(folder):
         labels.write_bytes(gzip.compress(content))
         with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte\.gz is not a whole IDX file"):
             load_fashion_mnist(folder=folder)
+    whole = gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 7]) + bytes(7))
+    changed = bytearray(whole)
+    changed[-5] ^= 1  # in the checksum
+    negative = gzip.compress(bytes([0, 0, 8, 3]) + np.array([-1, -7, 1], ">i4").tobytes() + bytes(7))
+    for name, content in (("labels-idx1", whole[:-3]), ("labels-idx1", b"plain"), ("labels-idx1", changed)):
+        (folder / f"train-{name}-ubyte.gz").write_bytes(content)
+        with pytest.raises(ValueError, match=rf"train-{name}-ubyte\.gz is not a whole IDX file"):
+            load_fashion_mnist(folder=folder)
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(negative)
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz is not a whole IDX file"):
+        load_fashion_mnist(folder=folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n_users": 0}, ValueError, "n_users must be at least 1, got 0"),
+        ({"n_users": True}, TypeError, "n_users must be an integer"),
+        ({"tastes": 0}, ValueError, "tastes must be at least 1, got 0"),
+        ({"tastes": 6}, ValueError, "tastes must be at most 5, the number of kinds, got 6"),
+        ({"likes": 0}, ValueError, "likes must be at least 1, got 0"),
+        ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
+        ({"kinds": np.zeros((2, 2), int)}, ValueError, "kinds must be one-dimensional"),
+        ({"kinds": [0.5]}, TypeError, "kinds must hold integers"),
+    ],
+)
+def test_tasteful_users_refuse_wrong_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        tasteful_users(**{"kinds": np.arange(50) % 5, "n_users": 3, **arguments})
 
 
 def test_users_like_items_of_their_kinds():

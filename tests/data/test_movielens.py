@@ -1,5 +1,7 @@
 """The four forms of rating files and their tables, on a small invented data set."""
 
+import codecs
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -131,6 +133,20 @@ def test_items_and_users_that_nobody_rated_are_there(tmp_path):
     assert ratings.users.ages.tolist()[3] == UNKNOWN
 
 
+@pytest.mark.parametrize("form", [write_ml100k, write_ml1m])
+def test_a_byte_order_mark_belongs_to_no_label(tmp_path, form):
+    file = form(tmp_path)
+    plain = load_movielens(file)
+    for written in tmp_path.iterdir():
+        if written.name != "u.genre":
+            written.write_bytes(codecs.BOM_UTF8 + written.read_bytes())
+    marked = load_movielens(file)
+    assert np.array_equal(marked.user_ids, plain.user_ids)
+    assert np.array_equal(marked.item_ids, plain.item_ids)
+    assert np.array_equal(marked.items.years, plain.items.years)
+    assert np.array_equal(marked.users.ages, plain.users.ages)
+
+
 def test_header_names_columns_in_any_order(tmp_path):
     file = tmp_path / "own.csv"
     file.write_text("\ufeffTimestamp,note,item_id,USER_ID\n5,x,b,ann\n6,y,a,bob\n", encoding="utf-8")
@@ -260,6 +276,9 @@ def test_what_is_no_rating_file(tmp_path):
     with pytest.raises(ValueError, match="holds no ratings"):
         load_movielens(tmp_path)
     (tmp_path / "ratings.csv").write_text("who,what,rating\n1,2,3\n")
+    (tmp_path / "twice.csv").write_text("user,userId,itemId\n1,2,3\n")
+    with pytest.raises(ValueError, match="line 1: the header 'user,userId,itemId' names several columns userid/user"):
+        load_movielens(tmp_path / "twice.csv")
     with pytest.raises(ValueError, match="line 1: the header 'who,what,rating' names no column userid/user and"):
         load_movielens(tmp_path)
     write_ml1m(tmp_path)

@@ -8,6 +8,7 @@ plain number, and a block with quotes, takes a slow path.
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -126,6 +127,8 @@ def _joined_labels(parts: Sequence[Labels]) -> Labels:
 def _blocks(path: Path, layout: Layout) -> Iterator[_Block]:
     line = 1
     with path.open("rb") as file:
+        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            file.seek(0)
         for _ in range(layout.header_lines):
             file.readline()
             line += 1

@@ -6,12 +6,16 @@ The images (Xiao, Rasul and Vollgraf, 2017, MIT licence) come with Debian as the
 from __future__ import annotations
 
 import gzip
+import math
+import zlib
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
+
+from aigc_fast.arrays import as_count, integers
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 FASHION_MNIST_KINDS = (
@@ -79,16 +83,26 @@ def tasteful_users(
         1 for each item that a user likes.
     tastes : (n_users, tastes) int64
         The kinds, ascending.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A number below 1, more tastes than kinds, or what is no integer.
     """
-    rng = np.random.default_rng(seed)
-    known = np.unique(kinds)
+    kind_of = integers(kinds, "kinds")
+    as_count(n_users, "n_users", 1)
+    known = np.unique(kind_of)
+    if as_count(tastes, "tastes", 1) > len(known):
+        raise ValueError(f"tastes must be at most {len(known)}, the number of kinds, got {tastes}")
+    as_count(likes, "likes", 1)
+    rng = np.random.default_rng(as_count(seed, "seed", 0))
     liked = np.sort(np.stack([rng.choice(known, tastes, replace=False) for _ in range(n_users)]), axis=1)
     rows = []
     for own in liked:
-        candidates = np.flatnonzero(np.isin(kinds, own))
+        candidates = np.flatnonzero(np.isin(kind_of, own))
         rows.append(np.sort(rng.choice(candidates, min(likes, len(candidates)), replace=False)))
     indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-    matrix = csr_matrix((np.ones(indptr[-1], np.float32), np.concatenate(rows), indptr), (n_users, len(kinds)))
+    matrix = csr_matrix((np.ones(indptr[-1], np.float32), np.concatenate(rows), indptr), (n_users, len(kind_of)))
     return matrix, liked
 
 
@@ -96,9 +110,16 @@ def _read(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
     """Read bytes in the IDX format: two zeros, the type, the number of dimensions, their sizes, the array."""
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing; Debian has it: apt-get install dataset-fashion-mnist")
-    with gzip.open(path) as file:
-        content = file.read()
-    sizes = np.frombuffer(content, ">i4", offset=4, count=dimensions) if len(content) >= 4 + 4 * dimensions else ()
-    if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) != 4 + 4 * dimensions + np.prod(sizes):
-        raise ValueError(f"{path} is not a whole IDX file of bytes with {dimensions} dimensions")
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(tuple(sizes))
+    broken = ValueError(f"{path} is not a whole IDX file of bytes with {dimensions} dimensions")
+    try:
+        with gzip.open(path) as file:
+            content = file.read()
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise broken from None
+    start = 4 + 4 * dimensions
+    if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) < start:
+        raise broken
+    sizes = np.frombuffer(content, ">u4", offset=4, count=dimensions).tolist()
+    if len(content) != start + math.prod(sizes):
+        raise broken
+    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)

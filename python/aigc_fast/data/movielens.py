@@ -64,6 +64,8 @@ def _header_layout(delimiter: str, quotes: bool) -> Callable[[Path], Layout]:
         at: dict[str, int | None] = {}
         for column, accepted in _COLUMNS.items():
             found = [position for position, name in enumerate(names) if name in accepted]
+            if len(found) > 1:
+                fail(path, 1, f"the header {line[:80]!r} names several columns {'/'.join(accepted)}")
             at[column] = found[0] if found else None
         user, item = at["user"], at["item"]
         if user is None or item is None:

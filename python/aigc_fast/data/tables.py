@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
@@ -57,11 +58,12 @@ Row = TypeVar("Row", ItemRow, UserRow)
 
 
 def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
-    """Lines that are not empty, with their numbers."""
+    """Lines that are not empty, with their numbers; a byte order mark is left out."""
+    mark = codecs.BOM_UTF8.decode(encoding)
     with path.open(encoding=encoding, newline="\n") as file:
         try:
             for number, line in enumerate(file, start=1):
-                if text := line.rstrip("\r\n"):
+                if text := line.removeprefix(mark if number == 1 else "").rstrip("\r\n"):
                     yield number, text
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: not {encoding} text ({error.reason} at byte {error.start})") from None
