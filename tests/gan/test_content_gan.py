@@ -109,6 +109,7 @@ BAD_PAIRS = [
     (VECTORS.astype(str), CONDITIONS, TypeError, "vectors must be .* got dtype <U"),
     (VECTORS, CONDITIONS.astype(complex), TypeError, "conditions must be .* got dtype complex"),
     (VECTORS, [[1, 2], [3]], TypeError, "conditions must be .* got list: "),
+    (np.ma.array(VECTORS, mask=True), CONDITIONS, TypeError, "vectors must be .* got a masked array"),
     (torch.zeros(4, 6, requires_grad=True), CONDITIONS, TypeError, "vectors must be .* got Tensor: .*requires grad"),
 ]
 

@@ -7,7 +7,11 @@ from scipy.sparse import coo_matrix, csr_matrix
 from aigc_fast import TopK
 from aigc_fast.recommender import (
     EASE,
+    FeedbackLoop,
+    GenerativeRecommender,
+    HeldOutFeedback,
     ItemKNN,
+    MarketEnv,
     PureSVD,
     TopPop,
     bootstrap_interval,
@@ -16,6 +20,7 @@ from aigc_fast.recommender import (
     rerank,
 )
 from aigc_fast.recommender.arguments import as_csr
+from aigc_fast.recommender.simulation import Market, RandomItems, explore
 
 ONES = csr_matrix(np.ones((4, 4)))
 FITTED = TopPop().fit(ONES)
@@ -77,3 +82,38 @@ def test_complex_numbers_are_refused():
 def test_what_hides_something_or_is_no_number_is_refused_by_name(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["n_users", "n_items", "dim", "n_groups"])
+def test_markets_have_sizes(name):
+    with pytest.raises(ValueError, match=f"{name} is 0; at least 1 is taken"):
+        Market(**{name: 0})
+    with pytest.raises(TypeError, match=f"{name} is a float; an int is taken"):
+        Market(**{name: 2.5})
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: Market(history=-1), ValueError, "history is -1; at least 0"),
+        (lambda: Market(spread=-1), ValueError, "spread is -1; a finite number of at least 0"),
+        (lambda: Market(difficulty=np.nan), ValueError, "difficulty is nan; a finite number is taken"),
+        (lambda: explore(LISTS, ONES[:1], "half", 0), TypeError, "share is a str; a number from 0 to 1"),
+        (lambda: explore(LISTS, ONES, 0.5, 0), ValueError, "lists.ids is int64 of shape .*; ints, 4 rows, are taken"),
+        (lambda: RandomItems(-1), ValueError, "seed is -1; at least 0"),
+        (lambda: random_split(ONES, seed=-1), ValueError, "seed is -1; at least 0"),
+        (lambda: bootstrap_interval([1.0], seed=None), TypeError, "seed is a NoneType; an int is taken"),
+        (lambda: FeedbackLoop(FITTED), TypeError, "recommender is a TopPop; a GenerativeRecommender is taken"),
+        (lambda: HeldOutFeedback(ONES)([4], LISTS), ValueError, "user_ids holds 4; ids from 0 to 3 are taken"),
+        (lambda: GenerativeRecommender(gan=3), TypeError, "gan is a int; a ContentGAN or another VectorGenerator"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_sharp_market_is_a_step():
+    env = MarketEnv(Market(n_users=5, n_items=8, history=0, sharpness=1e6))
+    env.reset(seed=0)
+    assert set(np.unique(env.probability(np.tile(np.arange(8), (5, 1))))) == {0.0, 1.0}

@@ -47,7 +47,7 @@ class GANConfig:
             A setting is out of its range or of another type, or two exclude each other; the message names it.
         """
         for name, value, known in (("generator", generator, GENERATORS), ("loss", loss, LOSSES)):
-            if value not in known:
+            if not isinstance(value, str) or value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
         counts = {"noise_dim": 0, "n_codes": 0, "pack": 1, "epochs": 1, "batch_size": 1, "patience": 1}
         weights = ("penalty", "adversarial", "reconstruction", "kl")

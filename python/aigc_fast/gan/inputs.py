@@ -24,6 +24,8 @@ def check_matrix(name: str, value: ArrayLike, *, columns: int | None = None) -> 
         float32.
     """
     taken = f"{name} must be a 2-d array of finite real numbers"
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{taken}, got a masked array; pass {name}.filled(value)")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -101,6 +101,8 @@ class FeedbackLoop:
         tolerance: float = 0.0,
         patience: int = 2,
     ) -> None:
+        if not isinstance(recommender, GenerativeRecommender):
+            raise TypeError(f"recommender is a {type(recommender).__name__}; a GenerativeRecommender is taken")
         self.recommender = recommender
         self.n = as_count("n", n, minimum=1)
         self.max_rounds = as_count("max_rounds", max_rounds, minimum=1)
@@ -212,5 +214,6 @@ class HeldOutFeedback:
 
     def __call__(self, user_ids: npt.NDArray[np.int64], lists: TopK) -> csr_matrix:
         """Return the held-out ratings of the listed items."""
+        users = as_ids("user_ids", user_ids, self._ratings.shape[0])
         listed = pattern_of_lists(lists, self._ratings.shape[1])
-        return csr_matrix(self._ratings[user_ids].multiply(listed))
+        return csr_matrix(self._ratings[users].multiply(listed))

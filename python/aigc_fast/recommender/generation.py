@@ -92,7 +92,8 @@ def generate_recommendations(
     profiles = as_dense("users", users).astype(np.float32)
     candidates = as_dense("items", items)
     count = as_count("n_vectors", n_vectors, minimum=1)
-    vectors = draw_vectors(generator, profiles, count, as_count("noise_dim", noise_dim, minimum=1), seed)
+    width = as_count("noise_dim", noise_dim, minimum=1)
+    vectors = draw_vectors(generator, profiles, count, width, as_count("seed", seed))
     if vectors.shape[2] != candidates.shape[1]:
         raise ValueError(
             f"generator gave vectors of {vectors.shape[2]} dimensions; {candidates.shape[1]} as in items are taken"

@@ -131,6 +131,8 @@ class GenerativeRecommender(Recommender):
         max_pairs: int = 1_000_000,
         seed: int = 0,
     ) -> None:
+        if not (gan is None or isinstance(gan, VectorGenerator)):
+            raise TypeError(f"gan is a {type(gan).__name__}; a ContentGAN or another VectorGenerator is taken")
         self.gan = gan
         self._set_ranking(Ranking.checked(n_vectors, fusion, popularity, diversity))
         self.rating_weight = as_rating_weight(rating_weight)

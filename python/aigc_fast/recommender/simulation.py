@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
+from scipy.special import expit
 
 from aigc_fast import TopK, normalize
 from aigc_fast.errors import require
-from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_listed
+from aigc_fast.recommender.arguments import CSR, as_amount, as_count, as_csr, as_listed, as_real, as_scored
 from aigc_fast.recommender.base import Recommender
 from aigc_fast.recommender.evaluation.metrics import evaluate, gini
 from aigc_fast.recommender.histories import merge, pattern_of_lists
@@ -68,6 +69,14 @@ class Market:
     appeal: float = 0.2
     attention: float = 0.7
     history: int = 60
+
+    def __post_init__(self) -> None:
+        for name in ("n_users", "n_items", "dim", "n_groups"):
+            as_count(name, getattr(self, name), minimum=1)
+        as_count("history", self.history)
+        for name in ("spread", "sharpness", "appeal", "attention"):
+            as_amount(name, getattr(self, name))
+        as_real("difficulty", self.difficulty, "a finite number", lambda _: True)
 
 
 class MarketEnv:
@@ -155,7 +164,7 @@ class MarketEnv:
     def probability(self, ids: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
         """Probability that users adopt the items of their row of ``ids`` (n_users, n) when looking at them; -1: 0."""
         affinity = np.einsum("ud,und->un", self.user_vectors_, self.item_vectors_[ids]) + self.appeal_[ids]
-        chance = 1 / (1 + np.exp(-self.market.sharpness * (affinity - self.market.difficulty)))
+        chance = expit(self.market.sharpness * (affinity - self.market.difficulty))
         return np.where(ids < 0, 0, chance)
 
     def _around(self, groups: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
@@ -184,8 +193,8 @@ class RandomItems(Recommender):
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
-        self._rng = np.random.default_rng(seed)
+        self.seed = as_count("seed", seed)
+        self._rng = np.random.default_rng(self.seed)
 
     def _fit(self, user_items: csr_matrix) -> None:
         """Learn nothing."""
@@ -211,14 +220,13 @@ def explore(lists: TopK, user_items: CSR, share: float, seed: int) -> TopK:
     seed
         Seeds the draws.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share is {share}; a number from 0 to 1 is taken")
-    seen = as_csr("user_items", user_items, (len(lists.ids), None))
-    n = lists.ids.shape[1]
-    kept = n - round(share * n)
-    head = TopK(lists.scores[:, :kept], lists.ids[:, :kept], np.minimum(lists.counts, kept))
+    seen = as_csr("user_items", user_items)
+    ids, scores = as_scored("lists", lists, *seen.shape)
+    n = ids.shape[1]
+    kept = n - round(as_real("share", share, "a number from 0 to 1", lambda part: 0 <= part <= 1) * n)
+    head = TopK(scores[:, :kept], ids[:, :kept], np.minimum(lists.counts, kept))
     taken = merge(seen, pattern_of_lists(head, seen.shape[1])).history
-    drawn = RandomItems(seed).fit(taken).recommend(np.arange(len(lists.ids)), n - kept)
+    drawn = RandomItems(seed).fit(taken).recommend(np.arange(len(ids)), n - kept)
     ids = np.concatenate([head.ids, drawn.ids], axis=1)
     scores = np.concatenate([head.scores, drawn.scores], axis=1)
     order = np.argsort(ids < 0, axis=1, kind="stable")  # missing slots last

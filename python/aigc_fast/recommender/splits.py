@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from aigc_fast.recommender.arguments import CSR, as_csr, as_fraction, as_same_pattern
+from aigc_fast.recommender.arguments import CSR, as_count, as_csr, as_fraction, as_same_pattern
 from aigc_fast.recommender.histories import entry_keys
 
 
@@ -47,7 +47,7 @@ def random_split(user_items: CSR, test_fraction: float = 0.2, seed: int = 0) -> 
     matrix = as_csr("user_items", user_items)
     n_test = round(as_fraction("test_fraction", test_fraction) * matrix.nnz)
     in_test = np.zeros(matrix.nnz, np.bool_)
-    in_test[np.random.default_rng(seed).permutation(matrix.nnz)[:n_test]] = True
+    in_test[np.random.default_rng(as_count("seed", seed)).permutation(matrix.nnz)[:n_test]] = True
     return Split(entries_where(matrix, ~in_test), entries_where(matrix, in_test))
 
 
@@ -86,7 +86,7 @@ def cold_item_split(user_items: CSR, test_fraction: float = 0.2, seed: int = 0) 
     warm = np.unique(matrix.indices)
     n_cold = round(as_fraction("test_fraction", test_fraction) * len(warm))
     cold = np.zeros(matrix.shape[1], np.bool_)
-    cold[np.random.default_rng(seed).permutation(warm)[:n_cold]] = True
+    cold[np.random.default_rng(as_count("seed", seed)).permutation(warm)[:n_cold]] = True
     in_test = cold[matrix.indices]
     return Split(entries_where(matrix, ~in_test), entries_where(matrix, in_test))
 

@@ -72,7 +72,7 @@ def bootstrap_interval(
     share = as_fraction("confidence", confidence)
     if not known.size:
         return Interval(*[float("nan")] * 3)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(as_count("seed", seed))
     means = np.concatenate(
         [
             known[rng.integers(len(known), size=(rows, len(known)))].mean(axis=1)
@@ -117,7 +117,7 @@ def paired_test(
     interval = bootstrap_interval(difference, confidence=confidence, n_samples=n_samples, seed=seed)
     if not difference.size:
         return PairedTest(*interval, float("nan"))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(as_count("seed", seed))
     # What rounding alone moves a mean by must not hide that two patterns are equally far.
     observed = abs(difference.sum()) - 1e-12 * abs(difference).sum()
     reached = 0
