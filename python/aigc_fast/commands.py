@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from aigc_fast._version import __version__
 from aigc_fast.errors import require
 
 if TYPE_CHECKING:
@@ -33,6 +34,21 @@ class InterruptedTrainingError(Exception):
 
 Seed = Annotated[int, typer.Option(min=0, help="Seeds splits, training and noise.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints of an interrupted run.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"aigc-fast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

@@ -54,6 +54,11 @@ def test_info():
     assert lines["GPU"] == environment()["GPU"]  # whatever this machine has
 
 
+def test_version():
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"aigc-fast {aigc_fast.__version__}\n")
+
+
 def test_info_does_without_torch():
     probe = "import sys; from aigc_fast.cli import run; run(['info']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", probe], capture_output=True, check=False).returncode == 0
