@@ -106,6 +106,13 @@ def test_implicit_refuses_similar_items_out_of_range(itemid, message):
         AigcFactors(FACTORS).similar_items(itemid)
 
 
+def test_implicit_refuses_a_model_that_is_not_fitted():
+    from aigc_fast.adapters.implicit import AigcFactors
+
+    with pytest.raises(ValueError, match="model has no matrices of factors"):
+        AigcFactors(SimpleNamespace(user_factors=None, item_factors=None))
+
+
 def test_implicit_takes_no_users_and_no_items():
     from aigc_fast.adapters.implicit import AigcFactors
 
@@ -163,6 +170,8 @@ def test_sentence_transformers():
                 [hit["score"] for hits in theirs for hit in hits], abs=1e-5
             )
     assert len(semantic_search_aigc(USERS[0], ITEMS)[0]) == 1
+    with pytest.raises(ValueError, match="top_k must be at least 0, got -1"):
+        semantic_search_aigc(USERS, ITEMS, -1)
     with pytest.raises(ValueError, match="must not both be None"):
         semantic_search_aigc(USERS, None)
 
@@ -190,5 +199,19 @@ def test_sklearn(mode):
         assert len(clusters) == 200
     with pytest.raises(ValueError, match="n_neighbors takes"):
         CosineNeighborsTransformer(300).fit(ITEMS).transform(ITEMS)
+    assert ours.get_feature_names_out().tolist()[:2] == [
+        "cosineneighborstransformer0",
+        "cosineneighborstransformer1",
+    ]
+    with pytest.raises(ValueError, match="n_neighbors must be at least 1, got 0"):
+        CosineNeighborsTransformer(0).fit(ITEMS)
     with pytest.raises(ValueError, match="mode is 'dist'"):
         CosineNeighborsTransformer(mode="dist").fit(ITEMS)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_it_is_an_estimator_to_sklearn():
+    checks = pytest.importorskip("sklearn.utils.estimator_checks", reason="scikit-learn is not installed")
+    from aigc_fast.adapters.sklearn import CosineNeighborsTransformer
+
+    checks.check_estimator(CosineNeighborsTransformer())

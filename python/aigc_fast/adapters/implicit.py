@@ -40,6 +40,8 @@ class AigcFactors:
     def __init__(self, model: Any, num_threads: int = 0) -> None:
         self.user_factors = np.asarray(model.user_factors)
         self.item_factors = np.asarray(model.item_factors)
+        if self.user_factors.ndim != 2 or self.item_factors.ndim != 2:
+            raise ValueError("model has no matrices of factors; one that is fitted on the CPU is taken")
         self.num_threads = num_threads or None
 
     def recommend(

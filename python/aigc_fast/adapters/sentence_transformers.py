@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from aigc_fast.arrays import as_count
 from aigc_fast.index import CosineIndex
 from aigc_fast.similarity import TopK, cosine_topk
 
@@ -46,6 +47,7 @@ def semantic_search_aigc(
     >>> results
     [[{'corpus_id': 1, 'score': 1.0}]]
     """
+    as_count(top_k, "top_k", 0)
     queries = query_embeddings if hasattr(query_embeddings, "shape") else np.asarray(query_embeddings, np.float32)
     queries = queries.reshape(1, -1) if queries.ndim == 1 else queries
     if corpus_index is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aigc_fast.arrays import as_count
 from aigc_fast.errors import require
 from aigc_fast.index import CosineIndex
 
@@ -14,9 +15,14 @@ if TYPE_CHECKING:
 
 _base = require("sklearn.base", "sklearn")
 _validation = require("sklearn.utils.validation", "sklearn")
+_BASES = (
+    _base.ClassNamePrefixFeaturesOutMixin,
+    _base.TransformerMixin,
+    _base.BaseEstimator,
+)  # as KNeighborsTransformer
 
 
-class CosineNeighborsTransformer(_base.TransformerMixin, _base.BaseEstimator):  # type: ignore[name-defined,misc]
+class CosineNeighborsTransformer(*_BASES):  # type: ignore[misc]
     """Transform rows into a sparse graph of their nearest neighbours by cosine.
 
     Gives what ``KNeighborsTransformer(metric="cosine")`` gives, by exact search: for DBSCAN, SpectralClustering, TSNE
@@ -53,9 +59,10 @@ class CosineNeighborsTransformer(_base.TransformerMixin, _base.BaseEstimator):  
         """Keep rows (n, d) to search in."""
         if self.mode not in ("distance", "connectivity"):
             raise ValueError(f"mode is {self.mode!r}; 'distance' or 'connectivity' is taken")
+        as_count(self.n_neighbors, "n_neighbors", 1)
         rows = _validation.validate_data(self, X, dtype=[np.float32, np.float64])
         self._index = CosineIndex(rows, num_threads=self.num_threads)
-        self.n_samples_fit_ = len(rows)
+        self.n_samples_fit_ = self._n_features_out = len(rows)
         return self
 
     def transform(self, X: Any) -> Any:
