@@ -110,6 +110,14 @@ def test_a_seed_that_is_done_is_not_done_again(found, ratings, where):
         ablate(ratings, replace(where, resume=True, epochs=2), [0, 1])
 
 
+@pytest.mark.parametrize("content", ["", "{", '{"models": []}', "[1, 2]"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / ABLATION_NAME
+    path.write_text(content)
+    with pytest.raises(ValueError, match=rf"{ABLATION_NAME} holds no figures of an ablation"):
+        read_ablation(path)
+
+
 def test_a_seed_that_was_interrupted_keeps_its_generators(found, ratings, where, monkeypatch):
     (where.output / "ablation-seed-1.json").unlink()
 

@@ -17,6 +17,7 @@ from aigc_fast import commands
 from aigc_fast.data.images import Images
 from aigc_fast.demo.pictures import FIGURES_NAME, PICTURES_NAME, Pictures, make_pictures
 from aigc_fast.demo.report import render
+from aigc_fast.demo.results import write_bytes
 
 KINDS = 10
 
@@ -80,6 +81,20 @@ def test_the_command_and_the_report(tmp_path, result):
     assert f"{figures['coverage']:.4f}" in done.output
     assert 'src="data:image/png;base64,iVBORw0KGgo' in render(result, pictures=drawing)
     assert 'id="pictures"' not in render(result)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / PICTURES_NAME
+    write_bytes(path, b"old")
+
+    def fail(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_missing_images_are_named(tmp_path):

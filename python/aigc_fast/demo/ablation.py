@@ -194,8 +194,17 @@ def ablate(
 
 
 def read_ablation(path: Path) -> Ablation:
-    """Read what `ablate` wrote."""
-    return Ablation(**json.loads(path.read_text(encoding="utf-8")))
+    """Read what `ablate` wrote.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or of another kind.
+    """
+    try:
+        return Ablation(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} holds no figures of an ablation: {error}") from None
 
 
 def _write(path: Path, ablation: Ablation) -> None:

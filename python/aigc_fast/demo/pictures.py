@@ -6,6 +6,7 @@ generator is conditioned on it, and exact cosine finds the real items nearest to
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from scipy.sparse import csr_matrix
 
 from aigc_fast import TopK, cosine_topk, normalize
 from aigc_fast.data.images import FASHION_MNIST_KINDS, SIDE, Images, tasteful_users
-from aigc_fast.demo.results import write_text
+from aigc_fast.demo.results import write_bytes, write_text
 from aigc_fast.errors import require
 from aigc_fast.gan import ContentGAN
 from aigc_fast.recommender import collaborative_vectors, user_profiles
@@ -170,12 +171,11 @@ def draw_pictures(pictures: Pictures, users: npt.NDArray[np.int64], *, n_vectors
 
 def write_pictures(folder: Path, pictures: Pictures) -> dict[str, float]:
     """Write the drawing and the measures; return the measures."""
-    folder.mkdir(parents=True, exist_ok=True)
     users = np.unique(pictures.tastes, axis=0, return_index=True)[1]  # one of each pair of tastes
     users = users[np.linspace(0, len(users) - 1, min(SHOWN_USERS, len(users))).astype(np.int64)]
-    temporary = folder / f".{PICTURES_NAME}.tmp.png"
-    draw_pictures(pictures, users).savefig(temporary, dpi=110)
-    temporary.replace(folder / PICTURES_NAME)
+    drawing = io.BytesIO()
+    draw_pictures(pictures, users).savefig(drawing, format="png", dpi=110)
+    write_bytes(folder / PICTURES_NAME, drawing.getvalue())
     quality = pictures.quality()
     write_text(folder / FIGURES_NAME, json.dumps(quality, indent=1) + "\n")
     return quality
