@@ -80,15 +80,11 @@ template <std::size_t Queries, std::size_t Blocks>
     *hit_count = static_cast<std::size_t>(out - hits);
 }
 
-// Queries [first_query, first_query + Queries) of a panel of Width against Blocks blocks.
+// Adds the products of queries [first_query, first_query + Queries) of a panel of Width with Blocks blocks.
 template <std::size_t Width, std::size_t Queries, std::size_t Blocks>
-inline void scan_tile(const CodedBlocks& block, const CodedQueries& queries, std::size_t first_query,
-                      std::size_t first_block, const Sum (*starts)[kCodeLanes], Hit* hits, std::size_t* hit_count) {
-    Sums sums[Queries][Blocks];
-#pragma GCC unroll 12
-    for (std::size_t q = 0; q < Queries; ++q)
-#pragma GCC unroll 4
-        for (std::size_t b = 0; b < Blocks; ++b) sums[q][b] = Sums::start(starts[b][first_query + q]);
+[[gnu::always_inline]] inline void multiply(const CodedBlocks& block, const CodedQueries& queries,
+                                            std::size_t first_query, std::size_t first_block,
+                                            Sums (&sums)[Queries][Blocks]) {
     const std::size_t block_bytes = block.groups * kGroupBytes;
     const std::uint8_t* codes = block.codes + first_block * block_bytes;
     const std::int8_t* query = queries.codes + first_query * kCodeGroup;
@@ -107,6 +103,18 @@ inline void scan_tile(const CodedBlocks& block, const CodedQueries& queries, std
             for (std::size_t b = 0; b < Blocks; ++b) sums[q][b].add(code[b], query_code);
         }
     }
+}
+
+// Finds their hits.
+template <std::size_t Width, std::size_t Queries, std::size_t Blocks>
+inline void scan_tile(const CodedBlocks& block, const CodedQueries& queries, std::size_t first_query,
+                      std::size_t first_block, const Sum (*starts)[kCodeLanes], Hit* hits, std::size_t* hit_count) {
+    Sums sums[Queries][Blocks];
+#pragma GCC unroll 12
+    for (std::size_t q = 0; q < Queries; ++q)
+#pragma GCC unroll 4
+        for (std::size_t b = 0; b < Blocks; ++b) sums[q][b] = Sums::start(starts[b][first_query + q]);
+    multiply<Width, Queries, Blocks>(block, queries, first_query, first_block, sums);
     Signs all = sums[0][0].signs();
 #pragma GCC unroll 12
     for (std::size_t q = 0; q < Queries; ++q)

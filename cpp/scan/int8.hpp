@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "scan/codes.hpp"
 
@@ -29,12 +30,21 @@ struct Int8Rows {
 inline constexpr std::size_t kBasisColumns = 32;
 inline constexpr std::size_t kProjectChunk = 64;
 
+// Stands in the place of a row's bound.
+inline constexpr float kTakenRow = -std::numeric_limits<float>::infinity();
+
 struct Int8ScanKernels : CodeScanKernels {
     void (*rotate)(float* row, std::size_t dim);  // scan/rotate.hpp
     // Keeps those of the hits whose row may reach the cutoff by its own codes, with their estimates, and returns their
     // number. `query_codes` has a row for each query of the panel, as long as those of `rows`, with zeros at the end.
     std::size_t (*refine)(const Int8Rows& rows, const CodedBlocks& block, const CodedQueries& queries,
                           const std::int8_t* query_codes, Hit* hits, std::size_t count);
+    // For a panel of one query: what no row's score exceeds by these codes, in the units of cutoffs; whole blocks.
+    void (*bound)(const CodedBlocks& block, const CodedQueries& query, float* bounds);
+    // Of [begin, end), whole blocks: the rows whose bound is not below the cutoff and that are not kTakenRow. Returns
+    // where it stopped; `rows` has room for `capacity` of them.
+    std::size_t (*reaching)(const float* bounds, std::size_t begin, std::size_t end, float cutoff, std::size_t capacity,
+                            std::uint32_t* rows, std::size_t* count);
     // The first of 16 rows, `stride` floats apart, `count` or some more, times basis [dim][columns], into
     // out[16][columns].
     void (*project)(const float* rows, std::size_t count, std::size_t stride, std::size_t dim, const float* basis,

@@ -19,6 +19,7 @@ constexpr float kThresholdUnits = 2.0f;
 }  // namespace
 
 #include "scan/code_scan_impl.hpp"
+#include "scan/head_bounds.hpp"
 
 namespace {
 
@@ -93,6 +94,6 @@ CodeBlock encode(const float* rows, std::size_t stride, std::size_t groups, std:
 }
 
 constexpr aigc_fast::Int8ScanKernels kInt8ScanKernels = {
-    {aigc_fast::CodeType::int8, encode, scan}, rotate<float>, refine, project};
+    {aigc_fast::CodeType::int8, encode, scan}, rotate<float>, refine, bound, reaching, project};
 
 }  // namespace

@@ -7,13 +7,57 @@
 #include <utility>
 
 #include "base/float_environment.hpp"
+#include "base/thread_pool.hpp"
 
 namespace aigc_fast {
 namespace {
 
-constexpr std::size_t kHeadHits = 768;     // room for what a head lets through at a time
-constexpr std::size_t kWorthOneIn = 8;     // a head that lets through more than one pair in so many saves nothing
+constexpr std::size_t kHeadHits = 768;  // room for what a head lets through at a time
+// A head that lets through more than one pair in so many saves nothing; of a survey, which is over by then.
+constexpr std::size_t kWorthOneIn = 8;
+constexpr std::size_t kWorthOneInSurveyed = 4;
 constexpr std::uint8_t kMostFailures = 6;  // after n failures in a row, 2^n - 1 blocks go without a head
+constexpr std::size_t kSurveyBlocks = 128;
+
+// The rows with the largest bounds of one query.
+class MostPromising {
+  public:
+    struct Row {
+        float bound;
+        std::uint32_t row;
+    };
+
+    explicit MostPromising(std::size_t wanted) : wanted_(wanted), found_(std::max(wanted, kCodeRows)) {}
+
+    void add(const Int8ScanKernels& kernels, const float* bounds, std::size_t begin, std::size_t end) {
+        while (begin < end) {
+            std::size_t count = 0;
+            begin = kernels.reaching(bounds, begin, end, least_, found_.size(), found_.data(), &count);
+            for (std::size_t i = 0; i < count; ++i) rows_.push_back({bounds[found_[i]], found_[i]});
+            keep_best();
+        }
+    }
+    void add(const MostPromising& other) {
+        rows_.insert(rows_.end(), other.rows_.begin(), other.rows_.end());
+        keep_best();
+    }
+    const std::vector<Row>& rows() const { return rows_; }
+
+  private:
+    void keep_best() {
+        if (rows_.size() <= wanted_) return;
+        const auto last = rows_.begin() + static_cast<std::ptrdiff_t>(wanted_ - 1);
+        std::nth_element(rows_.begin(), last, rows_.end(),
+                         [](const Row& a, const Row& b) { return a.bound > b.bound; });
+        least_ = last->bound;
+        rows_.resize(wanted_);
+    }
+
+    std::size_t wanted_;
+    float least_ = kTakenRow;
+    std::vector<Row> rows_;
+    std::vector<std::uint32_t> found_;
+};
 
 }  // namespace
 
@@ -44,11 +88,43 @@ CascadeScanner::Worker CascadeScanner::worker(std::size_t block_rows) const {
     return worker;
 }
 
+std::vector<Hit> CascadeScanner::survey(Worker& worker, std::size_t wanted, const float* cutoffs, int threads) {
+    const std::size_t blocks = code_blocks(codes_.rows);
+    bounds_ = AlignedArray<float>(blocks * kCodeRows);
+    std::vector<MostPromising> found(static_cast<std::size_t>(threads), MostPromising(wanted));
+    parallel_for((blocks + kSurveyBlocks - 1) / kSurveyBlocks, threads, [&](std::size_t task, std::size_t thread) {
+        const std::size_t begin = task * kSurveyBlocks;
+        const std::size_t end = std::min(begin + kSurveyBlocks, blocks);
+        CodedBlocks heads = codes_.head->codes.blocks(begin, end - begin, nullptr);
+        heads.prefetch_bytes = kPrefetchBytes;
+        kernels_.int8->bound(heads, head_.queries(0, nullptr), bounds_.data() + begin * kCodeRows);
+        if (end == blocks) std::fill(bounds_.data() + codes_.rows, bounds_.data() + bounds_.size(), kTakenRow);
+        found[thread].add(*kernels_.int8, bounds_.data(), begin * kCodeRows, end * kCodeRows);
+    });
+    for (std::size_t thread = 1; thread < found.size(); ++thread) found[0].add(found[thread]);
+    std::vector<Hit> hits;
+    for (const MostPromising::Row& each : found[0].rows()) {
+        bounds_[each.row] = kTakenRow;
+        hits.push_back({each.row, 0, 0.0f});
+    }
+    full_.load_facts(worker, 0, codes_.rows);
+    count_pairs(hits.size(), hits.size());
+    hits.resize(kernels_.int8->refine({codes_.codes, row_bytes_}, worker.block, full_.queries(0, cutoffs),
+                                      query_rows_.data(), hits.data(), hits.size()));
+    return hits;
+}
+
+void CascadeScanner::count_pairs(std::size_t pairs, std::size_t hits) const {
+    if (report_ == nullptr) return;
+    report_->head_pairs.fetch_add(pairs, std::memory_order_relaxed);
+    report_->head_hits.fetch_add(hits, std::memory_order_relaxed);
+}
+
 std::size_t CascadeScanner::tile_hits(std::size_t panel) const { return std::max(kHeadHits, full_.tile_hits(panel)); }
 
 void CascadeScanner::load(Worker& worker, std::size_t begin, std::size_t end) const {
     full_.load_facts(worker, begin, end);
-    head_.load(worker.head, begin, end);
+    if (!surveyed()) head_.load(worker.head, begin, end);
     worker.code_rows = {codes_.codes_of(worker.first_block), row_bytes_};
     // Of a large batch, some query looks at almost every row: they take longer to come from memory than the heads.
     worker.head.next = worker.next;
@@ -64,14 +140,11 @@ std::size_t CascadeScanner::scan(Worker& worker, std::size_t panel, const float*
     }
     if (worker.by_head) {
         std::size_t count = 0;
-        const std::size_t next = head_.scan(worker.head, panel, cutoffs, row, hits, capacity, &count);
+        const std::size_t next = scan_heads(worker, panel, cutoffs, row, hits, capacity, &count);
         const CodedQueries queries = full_.queries(panel, cutoffs);
         const std::size_t pairs = (next - row) * queries.count;
-        if (report_ != nullptr) {
-            report_->head_pairs.fetch_add(pairs, std::memory_order_relaxed);
-            report_->head_hits.fetch_add(count, std::memory_order_relaxed);
-        }
-        if (count * kWorthOneIn <= pairs) {
+        count_pairs(pairs, count);
+        if (count * (surveyed() ? kWorthOneInSurveyed : kWorthOneIn) <= pairs) {
             *hit_count = kernels_.int8->refine(worker.code_rows, worker.block, queries,
                                                query_rows_.data() + panel_begin(panel) * row_bytes_, hits, count);
             worker.failures[panel] = 0;
@@ -83,7 +156,26 @@ std::size_t CascadeScanner::scan(Worker& worker, std::size_t panel, const float*
         worker.by_head = false;
     }
     if (worker.block.codes == nullptr) full_.load_codes(worker);
-    return full_.scan(worker, panel, cutoffs, row, hits, std::min(capacity, full_.tile_hits(panel)), hit_count);
+    const std::size_t next =
+        full_.scan(worker, panel, cutoffs, row, hits, std::min(capacity, full_.tile_hits(panel)), hit_count);
+    if (surveyed()) {
+        const float* bounds = bounds_.data() + worker.first_block * kCodeRows;
+        const auto taken = [&](const Hit& hit) { return bounds[hit.row] == kTakenRow; };
+        *hit_count = static_cast<std::size_t>(std::remove_if(hits, hits + *hit_count, taken) - hits);
+    }
+    return next;
+}
+
+// What heads let through, before it is looked at by all dimensions.
+std::size_t CascadeScanner::scan_heads(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row,
+                                       Hit* hits, std::size_t capacity, std::size_t* hit_count) const {
+    if (!surveyed()) return head_.scan(worker.head, panel, cutoffs, row, hits, capacity, hit_count);
+    std::uint32_t rows[kHeadHits];
+    const std::size_t end = worker.block.blocks * kCodeRows;
+    const std::size_t next = kernels_.int8->reaching(bounds_.data() + worker.first_block * kCodeRows, row, end,
+                                                     cutoffs[0], std::min(capacity, kHeadHits), rows, hit_count);
+    for (std::size_t i = 0; i < *hit_count; ++i) hits[i] = {rows[i], 0, 0.0f};
+    return std::min(next, worker.rows);
 }
 
 double surviving_share(const Matrix& queries, const Matrix& items, const ItemCodes& heads, const double* cutoffs) {

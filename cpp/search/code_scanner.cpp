@@ -18,7 +18,6 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // of m.q and of the canonical score, which are at most 1 for cosine and Pearson.
 constexpr double kEstimateRounding = 0x1p-20;
 constexpr float kScoreRounding = 0x1p-21f;
-constexpr std::size_t kPrefetchBytes = 4096;
 constexpr std::size_t kSharingPanels = 4;  // fewer are over before memory could follow
 
 }  // namespace

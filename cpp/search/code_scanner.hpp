@@ -15,6 +15,8 @@
 
 namespace aigc_fast {
 
+inline constexpr std::size_t kPrefetchBytes = 4096;  // ahead of a single query
+
 class CodeScanner {
   public:
     // `codes` of int8 kernels may be null: rows are then coded on the fly. Of identical rows, no more than the first

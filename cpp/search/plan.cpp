@@ -27,8 +27,11 @@ constexpr double kLayOutPerByte = 0.015;  // turning codes that lie row after ro
 constexpr double kCodePerRow = 40.0;      // coding a row on the fly, beside its elements
 constexpr double kRefinePerPair = 32.0;   // what a head lets through, beside its elements
 constexpr double kRefinePerElement = 0.025;
-constexpr std::size_t kFewestCopies = 16;  // fewer identical rows cost a search nothing
-constexpr double kWorthAThread = 50000.0;  // below this, waking a thread costs more than it does
+constexpr std::size_t kSurveyRows = 16;  // promising rows, beside one for each result
+constexpr std::size_t kSurveyAtMostOneIn = 16;
+constexpr std::size_t kSurveyedBlockRows = 1024;  // whose heads are known: little is left to do for most
+constexpr std::size_t kFewestCopies = 16;         // fewer identical rows cost a search nothing
+constexpr double kWorthAThread = 50000.0;         // below this, waking a thread costs more than it does
 
 constexpr std::size_t kFirstStride = 64;
 constexpr std::size_t kFirstWaveRows = 512;  // at least
@@ -41,12 +44,18 @@ constexpr std::size_t kBlockBytes = 256u << 10;
 
 PlanOverride overrides_in_force;
 
-// The share of pairs that heads let through was measured for few results; cutoffs that reach deeper let more through,
-// by about the square root.
-double surviving_share(const Head& head, std::size_t results) {
-    constexpr double kMeasuredResults = 10.0;
-    return std::min(
-        1.0, head.survivors * std::sqrt(static_cast<double>(std::max<std::size_t>(results, 1)) / kMeasuredResults));
+// The share of pairs that heads let through was measured for the cutoffs of 32 results, which are those of a search for
+// 10 in the mean over its scan; after a survey they are the last ones all the time. Cutoffs that reach deeper let more
+// through, by about the square root.
+double surviving_share(const Head& head, std::size_t results, bool surveyed) {
+    const double measured = surveyed ? 32.0 : 10.0;
+    return std::min(1.0, head.survivors * std::sqrt(static_cast<double>(std::max<std::size_t>(results, 1)) / measured));
+}
+
+// Whether, and how many, most promising rows are looked at first.
+std::size_t rows_to_survey(const Matrix& queries, const Matrix& items, const Demand& demand) {
+    const std::size_t wanted = kSurveyRows + demand.hits;
+    return demand.top_k && queries.rows == 1 && wanted <= items.rows / kSurveyAtMostOneIn ? wanted : 0;
 }
 
 double pairs_to_score(const Matrix& queries, const Matrix& items, const Filter& filter) {
@@ -108,10 +117,11 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
                                       elements * std::max(reading, coding + query_count * costs.int8_multiply_add)
                                 : std::numeric_limits<double>::infinity();
 
+    const std::size_t survey = rows_to_survey(queries, items, demand);
     double cascade = std::numeric_limits<double>::infinity();
     if (options.codes != nullptr && options.codes->head != nullptr) {
         const Head& head = *options.codes->head;
-        const double refined = query_count * surviving_share(head, demand.hits);
+        const double refined = query_count * surviving_share(head, demand.hits, survey > 0);
         cascade = kScanPerCall + int8_results +
                   rows * (static_cast<double>(head.codes.code_dim()) *
                               std::max(kReadPerByte, query_count * costs.int8_multiply_add) +
@@ -140,6 +150,7 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     if (plan.way == Way::cascade && !std::isfinite(cascade)) plan.way = Way::int8;
     if (plan.way == Way::bf16 && !std::isfinite(bf16)) plan.way = Way::f32;
     if (items.rows == 0) plan.way = Way::direct;
+    if (plan.way == Way::cascade) plan.survey = survey;
     if (overrides_in_force.threads > 0) plan.threads = overrides_in_force.threads;
 
     const bool coded = plan.way == Way::bf16 || plan.way == Way::int8 || plan.way == Way::cascade;
@@ -147,12 +158,14 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const std::size_t element_bytes = plan.way == Way::bf16 ? 2 : coded ? 1 : sizeof(float);
     const std::size_t rows_in_cache = kBlockBytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
     plan.block_rows = std::clamp<std::size_t>(rows_in_cache / granule, 1, 8192 / granule) * granule;
+    if (plan.survey > 0) plan.block_rows = std::max(plan.block_rows, kSurveyedBlockRows);
     // Waves pay where hits are what a scan spends its time on: several queries or results, and many more items than
     // results. Threads meet after each wave, which a few queries are to outweigh by more rows.
+    // A survey does more for cutoffs.
     plan.first_stride = 1;
     const bool few = queries.rows <= kFewQueries;
     const std::size_t least_rows = std::max(few ? kFirstWaveRowsOfFew : kFirstWaveRows, demand.hits / 2);
-    if (demand.top_k && demand.hits > (few ? kFewResults : 0))
+    if (demand.top_k && demand.hits > (few ? kFewResults : 0) && plan.survey == 0)
         while (plan.first_stride < kFirstStride && items.rows >= kWaveGrowth * plan.first_stride * least_rows)
             plan.first_stride *= kWaveGrowth;
     // Small blocks where the first wave would have less than one.

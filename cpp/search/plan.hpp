@@ -30,6 +30,7 @@ struct Plan {
     double cascade_cost;  // infinite without heads
     int threads;
     std::size_t block_rows;    // rows scanned at a time: as many as stay in cache
+    std::size_t survey;        // so many most promising rows come before all others; 0: none are known
     std::size_t first_stride;  // the first wave scans one in so many blocks, each further one kWaveGrowth times as many
 };
 

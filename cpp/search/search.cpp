@@ -99,15 +99,26 @@ void score_directly(const Search& search, const QueryGroup& group, Selector& sel
     });
 }
 
+// Hits of rows from `begin` on, which the worker has loaded.
+template <class Scanner, class Selector>
+void offer_hits(const Search& search, const QueryGroup& group, const Scanner& scanner, std::size_t begin,
+                std::size_t first_query, const Hit* hits, std::size_t count, std::size_t worker_index,
+                const typename Scanner::Worker& worker, Selector& selector) {
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t query = first_query + hits[i].query;
+        const auto item = static_cast<std::uint32_t>(begin + hits[i].row);
+        Bounds bounds;
+        if (group.valid(query) && scanner.bounds(worker, query, hits[i], &bounds) &&
+            search.filter.row_allowed(group.index(query), item))
+            selector.offer(worker_index, query, item, bounds);
+    }
+}
+
 // Rows [begin, end), a block of them, against panels [panel, panel_end) of queries.
 template <class Scanner, class Selector>
 void scan_block(const Search& search, const QueryGroup& group, const Scanner& scanner, std::size_t begin,
                 std::size_t end, std::size_t panel, std::size_t panel_end, std::size_t worker_index,
                 typename Scanner::Worker& worker, Hit* hits, Selector& selector) {
-    const auto offer = [&](std::size_t query, std::size_t row, const Bounds& bounds) {
-        const auto item = static_cast<std::uint32_t>(begin + row);
-        if (search.filter.row_allowed(group.index(query), item)) selector.offer(worker_index, query, item, bounds);
-    };
     scanner.load(worker, begin, end);
     std::uint64_t all_hits = 0;
     const auto panel_start = [&](std::size_t p) {
@@ -123,17 +134,15 @@ void scan_block(const Search& search, const QueryGroup& group, const Scanner& sc
             const float* cutoffs = selector.cutoffs(worker_index, panel_start(panel), panel_start(panel + 1));
             row = scanner.scan(worker, panel, cutoffs, row, hits, most_hits, &count);
             all_hits += count;
-            for (std::size_t i = 0; i < count; ++i) {
-                const std::size_t query = scanner.panel_begin(panel) + hits[i].query;
-                Bounds bounds;
-                if (group.valid(query) && scanner.bounds(worker, query, hits[i], &bounds))
-                    offer(query, hits[i].row, bounds);
-            }
+            offer_hits(search, group, scanner, begin, scanner.panel_begin(panel), hits, count, worker_index, worker,
+                       selector);
         }
     }
     for (const std::uint32_t row : worker.unbounded)
         for (std::size_t query = first_query; query < last_query; ++query)
-            if (group.valid(query)) offer(query, row, kUnbounded);
+            if (const auto item = static_cast<std::uint32_t>(begin + row);
+                group.valid(query) && search.filter.row_allowed(group.index(query), item))
+                selector.offer(worker_index, query, item, kUnbounded);
     if (search.options.report != nullptr) search.options.report->hits.fetch_add(all_hits, std::memory_order_relaxed);
 }
 
@@ -197,13 +206,29 @@ void scan_wave(const Search& search, const QueryGroup& group, const Scanner& sca
     });
 }
 
+// What is known to be promising comes first: it raises the cutoffs for all that follows.
+template <class Selector>
+void offer_promising(const Search& search, const QueryGroup& group, CascadeScanner& scanner,
+                     ScanThreads<CascadeScanner>& threads, Selector& selector) {
+    if (search.plan.survey == 0) return;
+    selector.begin_wave(1.0);
+    const std::vector<Hit> hits = scanner.survey(threads.workers[0], search.plan.survey,
+                                                 selector.cutoffs(0, 0, group.count()), search.plan.threads);
+    offer_hits(search, group, scanner, 0, 0, hits.data(), hits.size(), 0, threads.workers[0], selector);
+    for (std::size_t q = 0; q < group.count(); ++q) selector.end_wave(q);
+}
+
+template <class Scanner, class Selector>
+void offer_promising(const Search&, const QueryGroup&, const Scanner&, ScanThreads<Scanner>&, Selector&) {}
+
 // Returns the queries for which a guess was too high.
 template <class Scanner, class Selector>
-std::vector<std::size_t> scan_and_score(const Search& search, const QueryGroup& group, const Scanner& scanner,
-                                        bool guess, Selector& selector) {
+std::vector<std::size_t> scan_and_score(const Search& search, const QueryGroup& group, Scanner scanner, bool guess,
+                                        Selector& selector) {
     const auto started = std::chrono::steady_clock::now();
     ScanThreads<Scanner> threads(scanner, static_cast<std::size_t>(search.plan.threads), search.plan.block_rows);
     selector.begin(group, threads.workers.size(), guess);
+    offer_promising(search, group, scanner, threads, selector);
     const std::size_t first = guess ? search.plan.first_stride : 1;
     for (std::size_t stride = first; stride > 0; stride /= kWaveGrowth) {
         const Wave wave{stride, stride == first};

@@ -260,6 +260,35 @@ struct HeadScanner : CodeScanner {
     }
 };
 
+// A cascade after its survey: rows that came first are reported where scans pass over them.
+class SurveyedScanner : public CascadeScanner {
+  public:
+    SurveyedScanner(const QueryGroup& group, const RowReader& items, Metric metric, const Kernels& kernels,
+                    const ItemCodes& codes)
+        : CascadeScanner(group, items, metric, kernels, codes, kAllCopies, 1, nullptr) {
+        const std::vector<float> cutoffs(group.count() + kCutoffPadding, -kInfinity);
+        Worker all = worker(kCodeRows);
+        first_ = survey(all, 5, cutoffs.data(), 2);
+        CHECK(first_.size() == std::min<std::size_t>(5, items.rows()));
+    }
+    std::size_t tile_hits(std::size_t panel) const { return CascadeScanner::tile_hits(panel) + first_.size(); }
+    std::size_t scan(Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
+                     std::size_t capacity, std::size_t* hit_count) const {
+        const std::size_t next =
+            CascadeScanner::scan(worker, panel, cutoffs, row, hits, capacity - first_.size(), hit_count);
+        for (Hit hit : first_) {
+            hit.row -= static_cast<std::uint32_t>(worker.first_block * kCodeRows);
+            Bounds of;
+            if (hit.row >= row && hit.row < next && bounds(worker, 0, hit, &of) && !(of.upper < cutoffs[0]))
+                hits[(*hit_count)++] = hit;
+        }
+        return next;
+    }
+
+  private:
+    std::vector<Hit> first_;
+};
+
 // Each row lies within `residual` of its code, whose length is at most `reach`: what the bounds are made of.
 template <class T, class Code>
 void check_code(Problem<T>& problem, std::size_t i, const Code& code, float residual_bound, float reach_bound,
@@ -367,6 +396,8 @@ void check_problem(const Kernels& kernels, std::size_t query_count, std::size_t 
                   32, "heads");
     check_scanner(problem, group, CascadeScanner(group, items, metric, kernels, both, kAllCopies, 1, nullptr), 32,
                   "cascade");
+    if (query_count == 1)
+        check_scanner(problem, group, SurveyedScanner(group, items, metric, kernels, both), 32, "cascade, surveyed");
 }
 
 // The norms that `measure` takes, over all lengths that scans promise anything for.
