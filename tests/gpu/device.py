@@ -103,6 +103,11 @@ class Device:
         self.lost += int((counts > codes.hit_capacity).sum())
         self.watch(search, codes)
 
+    @property
+    def launched(self) -> set[str]:
+        """Names of the kernels that were launched so far."""
+        return {name for name, *_ in self._driver.launches}
+
     def read(self, address: int, shape: Any, dtype: Any) -> Array:
         """What lies in the device's memory now."""
         size = math.prod(np.atleast_1d(shape).tolist()) * np.dtype(dtype).itemsize

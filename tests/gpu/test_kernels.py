@@ -9,8 +9,9 @@ import pytest
 
 from aigc_fast import cosine_similarity, cosine_threshold, cosine_topk, normalize
 from kernels.checks import assert_same_bits, assert_same_results
+from ptxsim import kernel_names
 
-from .device import METRICS, Device
+from .device import METRICS, CodedDevice, Device, ptx
 
 DTYPES = ("float32", "float64", "float16", "int8")
 
@@ -131,6 +132,28 @@ def test_normalize(dtype: str) -> None:
         ("rows", "norms"), Device().normalize(x), normalize(x, return_norms=True), strict=True
     ):
         assert_same_bits(actual, expected, name)
+
+
+ELEMENTS = {"f32": "float32", "f64": "float64", "f16": "float16", "bf16": "bfloat16", "i8": "int8"}
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_every_kernel(element: str) -> None:
+    """By the interpreter: all kernels of a type of elements, and those that all types share."""
+    if element == "bf16":
+        pytest.importorskip("ml_dtypes")  # NumPy's bfloat16
+    q, x = rows(22, 9, 5, ELEMENTS[element], odd=False), rows(23, 40, 5, ELEMENTS[element])
+    plain, few, tensor = Device(), CodedDevice(), CodedDevice(tensor=True)
+    for device, counts in ((plain, (1, 9)), (few, (1, 2)), (tensor, (2,))):
+        for count in counts:
+            assert_same_results(device.topk(q[:count], x, 5), cosine_topk(q[:count], x, 5))
+    assert_same_results(tensor.threshold(q[:2], x, 0.2), cosine_threshold(q[:2], x, 0.2))
+    assert_same_bits(plain.similarity(q[:2], x, "cosine"), cosine_similarity(q[:2], x), "scores")
+    assert_same_bits(plain.normalize(x)[0], normalize(x), "rows")
+    type_of = {"sort_hits": "f64" if element == "f64" else "f32"}
+    parts = [(name, *name.rpartition("_")[::2]) for name in kernel_names(ptx())]
+    own = {name for name, what, of in parts if of not in ELEMENTS or of == type_of.get(what, element)}
+    assert plain.launched | few.launched | tensor.launched == own
 
 
 def test_mixed_types() -> None:
