@@ -141,6 +141,10 @@ def cosine_topk(
     O(n_queries · n_items · d) multiply-adds in float32 with a rigorous error bound, and float64 scores for the few
     items that the bound leaves. Memory beyond the inputs and the result does not grow with ``n_queries · n_items``.
 
+    A search whose arrays all live on a GPU can be captured in a CUDA graph after it was called once, which loads the
+    kernels; not with ``exclude``, ``allow`` or ``after``, which come from the host. A threshold that lives on the GPU is
+    not looked at: a NaN there lets nothing pass.
+
     Examples
     --------
     >>> import numpy as np
@@ -214,7 +218,8 @@ def cosine_threshold(
 
     Notes
     -----
-    On a GPU the number of hits is read back once, since it decides how large the result is.
+    On a GPU the number of hits is read back once, since it decides how large the result is; so a CUDA graph cannot
+    capture this search.
 
     Examples
     --------
