@@ -7,6 +7,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 from aigc_fast import TopK
 from aigc_fast.recommender import (
     EASE,
+    ColdItemGenerator,
     FeedbackLoop,
     GenerativeRecommender,
     HeldOutFeedback,
@@ -105,6 +106,7 @@ def test_markets_have_sizes(name):
         (lambda: bootstrap_interval([1.0], seed=None), TypeError, "seed is a NoneType; an int is taken"),
         (lambda: FeedbackLoop(FITTED), TypeError, "recommender is a TopPop; a GenerativeRecommender is taken"),
         (lambda: HeldOutFeedback(ONES)([4], LISTS), ValueError, "user_ids holds 4; ids from 0 to 3 are taken"),
+        (lambda: ColdItemGenerator(None), TypeError, "gan is a NoneType; a ContentGAN or another VectorGenerator"),
         (lambda: GenerativeRecommender(gan=3), TypeError, "gan is a int; a ContentGAN or another VectorGenerator"),
     ],
 )
@@ -117,3 +119,13 @@ def test_a_sharp_market_is_a_step():
     env = MarketEnv(Market(n_users=5, n_items=8, history=0, sharpness=1e6))
     env.reset(seed=0)
     assert set(np.unique(env.probability(np.tile(np.arange(8), (5, 1))))) == {0.0, 1.0}
+
+
+def test_lists_are_what_their_ids_say():
+    """Counts that a caller made up change nothing, and missing slots may be anywhere."""
+    lists = TopK(np.array([[1.0, -np.inf, 0.5]]), np.array([[2, -1, 0]]), np.array([3]))
+    assert HeldOutFeedback(ONES)([1], lists).toarray().tolist() == [[1, 0, 1, 0]]
+    explored = explore(lists, csr_matrix((1, 4)), 1 / 3, seed=0)
+    assert explored.ids[0, 0] == 2
+    assert explored.ids[0, 1] in {0, 1, 3}
+    assert explored.counts.tolist() == [2]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from aigc_fast import normalize
 from aigc_fast.recommender.arguments import as_count, as_dense, as_fraction
-from aigc_fast.recommender.generation import VectorGenerator
+from aigc_fast.recommender.generation import VectorGenerator, as_generator
 
 if TYPE_CHECKING:
     from typing import Self
@@ -51,7 +51,7 @@ class ColdItemGenerator:
     def __init__(
         self, gan: VectorGenerator, *, n_vectors: int = 32, validation_fraction: float = 0.1, seed: int = 0
     ) -> None:
-        self.gan = gan
+        self.gan = as_generator(gan)
         self.n_vectors = as_count("n_vectors", n_vectors, minimum=1)
         self.validation_fraction = as_fraction("validation_fraction", validation_fraction)
         self.seed = as_count("seed", seed)

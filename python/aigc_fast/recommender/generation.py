@@ -39,6 +39,13 @@ class VectorGenerator(Protocol):
         """Return unit vectors, (len(conditions), n_vectors, d)."""
 
 
+def as_generator(value: object) -> VectorGenerator:
+    """Return a generator, or say that it is none."""
+    if not isinstance(value, VectorGenerator):
+        raise TypeError(f"gan is a {type(value).__name__}; a ContentGAN or another VectorGenerator is taken")
+    return value
+
+
 def default_generator(seed: int) -> VectorGenerator:
     """Return an untrained GAN with its defaults, which needs PyTorch."""
     from aigc_fast.gan import ContentGAN

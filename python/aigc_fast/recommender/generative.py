@@ -27,7 +27,7 @@ from aigc_fast.recommender.arguments import (
     as_same_pattern,
 )
 from aigc_fast.recommender.base import Recommender
-from aigc_fast.recommender.generation import VectorGenerator, default_generator
+from aigc_fast.recommender.generation import VectorGenerator, as_generator, default_generator
 from aigc_fast.recommender.histories import merge, union, widen, with_latest_time
 from aigc_fast.recommender.pairs import leave_one_out_pairs, training_pairs
 from aigc_fast.recommender.profiles import (
@@ -131,9 +131,7 @@ class GenerativeRecommender(Recommender):
         max_pairs: int = 1_000_000,
         seed: int = 0,
     ) -> None:
-        if not (gan is None or isinstance(gan, VectorGenerator)):
-            raise TypeError(f"gan is a {type(gan).__name__}; a ContentGAN or another VectorGenerator is taken")
-        self.gan = gan
+        self.gan = None if gan is None else as_generator(gan)
         self._set_ranking(Ranking.checked(n_vectors, fusion, popularity, diversity))
         self.rating_weight = as_rating_weight(rating_weight)
         self.half_life = None if half_life is None else as_half_life(half_life)

@@ -55,7 +55,7 @@ def widen(history: csr_matrix, n_items: int, n_users: int | None = None) -> csr_
 def pattern_of_lists(lists: TopK, n_items: int) -> csr_matrix:
     """Return a matrix (n_lists, n_items) with a 1 for each listed item."""
     real = lists.ids >= 0
-    indptr = np.concatenate([[0], np.cumsum(lists.counts)])
+    indptr = np.concatenate([[0], np.cumsum(real.sum(axis=1))])
     matrix = csr_matrix((np.ones(indptr[-1], np.float32), lists.ids[real], indptr), (len(lists.ids), n_items))
     matrix.sort_indices()
     return matrix

@@ -224,7 +224,7 @@ def explore(lists: TopK, user_items: CSR, share: float, seed: int) -> TopK:
     ids, scores = as_scored("lists", lists, *seen.shape)
     n = ids.shape[1]
     kept = n - round(as_real("share", share, "a number from 0 to 1", lambda part: 0 <= part <= 1) * n)
-    head = TopK(scores[:, :kept], ids[:, :kept], np.minimum(lists.counts, kept))
+    head = TopK(scores[:, :kept], ids[:, :kept], (ids[:, :kept] >= 0).sum(axis=1))
     taken = merge(seen, pattern_of_lists(head, seen.shape[1])).history
     drawn = RandomItems(seed).fit(taken).recommend(np.arange(len(ids)), n - kept)
     ids = np.concatenate([head.ids, drawn.ids], axis=1)
