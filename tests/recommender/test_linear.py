@@ -60,6 +60,7 @@ def test_directions_beyond_the_rank_are_left_out():
     model = PureSVD(10).fit(csr_matrix(low_rank))
     assert model.singular_values_ == pytest.approx(singular[:3], rel=1e-8)
     assert model.item_factors_.shape == (25, 3)
+    assert model.item_factors_.flags.c_contiguous  # else every list copies them
     new = (RNG.random((5, 25)) < 0.3).astype(np.float64)
     lists = model.recommend(np.full(5, -1), n=25, user_items=csr_matrix(new), exclude_seen=False)
     scores = new @ right[:3].T @ right[:3]

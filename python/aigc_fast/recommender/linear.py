@@ -125,12 +125,15 @@ class PureSVD(Recommender):
             _, self.singular_values_, factors = truncated_svd(matrix, size)
         has_users = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
         # Rounding leaves a little in the rows of items that nobody has.
-        self.item_factors_ = np.where(has_users[:, None], factors, 0).astype(np.float32)
+        self.item_factors_ = np.ascontiguousarray(np.where(has_users[:, None], factors, 0), np.float32)
+
+    def _derive(self, user_items: csr_matrix) -> None:
+        self._items = _nan_for_zeros(self.item_factors_)
 
     def _recommend(self, request: Request) -> TopK:
-        users, items = _nan_for_zeros(request.history @ self.item_factors_), _nan_for_zeros(self.item_factors_)
+        users = _nan_for_zeros(request.history @ self.item_factors_)
         return cosine_topk(
-            users, items, request.n, metric="inner_product", exclude=request.exclude, allow=request.allow
+            users, self._items, request.n, metric="inner_product", exclude=request.exclude, allow=request.allow
         )
 
     def _similar_items(self, item_ids: npt.NDArray[np.int64], n: int) -> TopK:

@@ -86,7 +86,11 @@ def interaction_weights(
 
 def weighted_profiles(weights: csr_matrix, item_vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Profiles (n_users, d) of `user_profiles`, from the weights of the interactions."""
-    sums = weights @ item_vectors.astype(np.float64)
+    used = np.zeros(len(item_vectors), np.bool_)  # one user's items are few: only theirs are widened
+    used[weights.indices] = True
+    place = (np.cumsum(used) - 1)[weights.indices]
+    shape = (weights.shape[0], int(used.sum()))
+    sums = csr_matrix((weights.data, place, weights.indptr), shape) @ item_vectors[used].astype(np.float64)
     return np.asarray(normalize(np.ascontiguousarray(sums)), np.float32)
 
 
