@@ -25,9 +25,10 @@ constexpr double kBf16Survivors = 0.0086;
 constexpr double kInt8Survivors = 0.045;
 constexpr double kLayOutPerByte = 0.015;  // turning codes that lie row after row into blocks
 constexpr double kCodePerRow = 40.0;      // coding a row on the fly, beside its elements
-constexpr double kRefinePerPair = 32.0;   // what a head lets through, beside its elements
-constexpr double kRefinePerElement = 0.025;
-constexpr std::size_t kSurveyRows = 16;  // promising rows, beside one for each result
+constexpr double kRefinePerPair = 12.0;   // what a head lets through, beside its elements
+constexpr double kRefinePerElement = 0.012;
+constexpr double kHeadPerQuery = 3000.0;  // its coordinates, and codes of both kinds
+constexpr std::size_t kSurveyRows = 16;   // promising rows, beside one for each result
 constexpr std::size_t kSurveyAtMostOneIn = 16;
 constexpr std::size_t kSurveyedBlockRows = 1024;  // whose heads are known: little is left to do for most
 constexpr std::size_t kFewestCopies = 16;         // fewer identical rows cost a search nothing
@@ -44,12 +45,14 @@ constexpr std::size_t kBlockBytes = 256u << 10;
 
 PlanOverride overrides_in_force;
 
-// The share of pairs that heads let through was measured for the cutoffs of 32 results, which are those of a search for
-// 10 in the mean over its scan; after a survey they are the last ones all the time. Cutoffs that reach deeper let more
-// through, by about the square root.
+// The share of pairs that heads let through. It was measured for cutoffs a little lower than those of 10 results;
+// deeper ones let more through, and so do those of a batch, which are low for the first rows.
 double surviving_share(const Head& head, std::size_t results, bool surveyed) {
-    const double measured = surveyed ? 32.0 : 10.0;
-    return std::min(1.0, head.survivors * std::sqrt(static_cast<double>(std::max<std::size_t>(results, 1)) / measured));
+    constexpr double kMeasuredResults = 10.0;
+    constexpr double kGrowth = 0.35;
+    constexpr double kLowCutoffs = 1.5;
+    const double deeper = std::pow(static_cast<double>(std::max<std::size_t>(results, 1)) / kMeasuredResults, kGrowth);
+    return std::min(1.0, head.survivors * deeper * (surveyed ? 1.0 : kLowCutoffs));
 }
 
 // Whether, and how many, most promising rows are looked at first.
@@ -122,7 +125,7 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     if (options.codes != nullptr && options.codes->head != nullptr) {
         const Head& head = *options.codes->head;
         const double refined = query_count * surviving_share(head, demand.hits, survey > 0);
-        cascade = kScanPerCall + int8_results +
+        cascade = kScanPerCall + int8_results + query_count * kHeadPerQuery +
                   rows * (static_cast<double>(head.codes.code_dim()) *
                               std::max(kReadPerByte, query_count * costs.int8_multiply_add) +
                           refined * (kRefinePerPair + kRefinePerElement * dim));
