@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
 
 CHUNK_BYTES = 1 << 27
+
+
+class Hits(NamedTuple):
+    """Ids of all queries one after another, and how many each has (CSR)."""
+
+    indptr: Array
+    ids: Array
 
 
 def scores(queries: Array, items: Array) -> Array:
@@ -41,7 +48,28 @@ def _best(row: Array, k: int) -> Array:
     return candidates[np.argsort(-row[candidates], kind="stable")][:k]
 
 
-def recall(found: Array, expected: Array) -> float:
+def recall(found: Iterable[Array], expected: Collection[Array]) -> float:
     """Return the share of the expected ids that were found, whatever their order."""
     hits = [len(np.intersect1d(mine, right)) for mine, right in zip(found, expected, strict=True)]
-    return float(np.sum(hits) / expected.size)
+    return float(np.sum(hits) / sum(len(right) for right in expected))
+
+
+def threshold_for(scores: Array, hits: int) -> float:
+    """Return a threshold that ``hits`` scores reach (all of a shared score), half-way to the next lower one."""
+    flat = scores.ravel()
+    if hits == 0:
+        return float(flat.max()) + 0.01
+    ranked = np.partition(flat, (-hits - 1, -hits))
+    return (float(ranked[-hits]) + float(ranked[-hits - 1])) / 2
+
+
+def right_hits(scores: Array, threshold: float) -> Hits:
+    """Return the hits by exact scores: score descending, then id ascending."""
+    reached = [np.flatnonzero(row >= np.float32(threshold)) for row in scores]
+    ids = [each[np.argsort(-row[each], kind="stable")] for row, each in zip(scores, reached, strict=True)]
+    return Hits(indptr_of([len(each) for each in ids]), np.concatenate(ids))
+
+
+def indptr_of(counts: Any) -> Array:
+    """Return where each query's hits begin."""
+    return np.concatenate([[0], np.cumsum(counts)])

@@ -1,4 +1,4 @@
-"""Compare exact top-K on a GPU with torch (float32 and TF32), CuPy, faiss-gpu and cuVS, whichever are installed.
+"""Compare exact top-K and thresholds on a GPU with torch, CuPy, faiss-gpu and cuVS, whichever are installed.
 
     python -m benchmarks.gpu --output gpu.json            # needs a GPU
     python -m benchmarks.gpu --output gpu.json --resume   # go on where it broke off
@@ -10,6 +10,7 @@ first queries of every cell, and the run stops where they differ; of peers, the 
 the time that the card's data sheet gives for reading a byte of code for each element once, or for the multiply-adds in
 int8 if that is longer: no exact search by int8 codes can be faster.
 
+Torch is measured in float32 and in TF32; thresholds beside torch alone, which compares and takes ``nonzero``.
 Without a torch that has CUDA, ours alone is measured, and queries and results are the host's. A peer that fails is left
 out, with its reason.
 """
@@ -21,53 +22,84 @@ import contextlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import aigc_fast
 from aigc_fast import _cuda
 from benchmarks import datasets, exact, machine, report, timing
+from benchmarks.exact import Array
 from benchmarks.results import Record, Results
 
 ITEMS, SMALL_ITEMS = 1_000_000, 2_000
 DIMS, BATCHES, KS = (64, 128, 768), (1, 32, 1024, 8192), (10, 100)
+HITS = 100  # that a threshold brings a query, in the mean
 CHECKED = 4  # queries of a cell
 SCORE_BYTES = 1 << 31  # of a matrix of scores that torch and CuPy make at a time
 OURS = ("index", "aigc_fast")
 # Bytes a second and dense int8 operations a second of the data sheets (SXM cards).
 LIMITS = {"H200": (4.8e12, 1979e12), "H100": (3.35e12, 1979e12), "A100": (2.0e12, 624e12)}
 
-Search = Callable[[Any, int], Any]  # (queries on the device, k) -> ids, shape (queries, k)
+
+class Ways(NamedTuple):
+    """How a library answers."""
+
+    topk: Callable[[Any, int], Any]  # (queries on the device, k) -> ids, shape (queries, k)
+    hits: Callable[[Any, float], Any] | None = None  # (queries, threshold) -> (ends of each query's hits, ids)
 
 
-def index(items: Any, unit: Any, device: str) -> Search:
+Build = Callable[[Any, Any, str], Ways]  # (items, unit rows, device)
+
+
+def index(items: Any, unit: Any, device: str) -> Ways:
     """Ours with a CosineIndex."""
     built = aigc_fast.CosineIndex(items, device=device)
-    return lambda queries, k: built.topk(queries, k).ids
+
+    def hits(queries: Any, threshold: float) -> Any:
+        found = built.threshold(queries, threshold)
+        return found.indptr[1:], found.ids
+
+    return Ways(lambda queries, k: built.topk(queries, k).ids, hits)
 
 
-def one_shot(items: Any, unit: Any, device: str) -> Search:
+def one_shot(items: Any, unit: Any, device: str) -> Ways:
     """Ours without an index: norms are computed within the time."""
-    return lambda queries, k: aigc_fast.cosine_topk(queries, items, k, device=device).ids
+
+    def hits(queries: Any, threshold: float) -> Any:
+        found = aigc_fast.cosine_threshold(queries, items, threshold, device=device)
+        return found.indptr[1:], found.ids
+
+    return Ways(lambda queries, k: aigc_fast.cosine_topk(queries, items, k, device=device).ids, hits)
 
 
-def _torch(precision: str) -> Callable[[Any, Any, str], Search]:
-    def build(items: Any, unit: Any, device: str) -> Search:
+def _torch(precision: str) -> Build:
+    def build(items: Any, unit: Any, device: str) -> Ways:
         import torch
 
         chunk = max(1, SCORE_BYTES // (4 * len(unit)))
 
-        def search(queries: Any, k: int) -> Any:
+        def topk(queries: Any, k: int) -> Any:
             torch.set_float32_matmul_precision(precision)
             return torch.cat([(part @ unit.T).topk(k).indices for part in queries.split(chunk)])
 
-        return search
+        def hits(queries: Any, threshold: float) -> Any:
+            torch.set_float32_matmul_precision(precision)
+            counts, ids = [], []
+            for part in queries.split(chunk):
+                scores = part @ unit.T
+                reached = scores >= threshold
+                counts.append(reached.sum(1))
+                ids.append(reached.nonzero()[:, 1])
+                scores[reached]  # the hits' scores, which ours return too
+            return torch.cat(counts).cumsum(0), torch.cat(ids)
+
+        return Ways(topk, hits)
 
     return build
 
 
-def cupy(items: Any, unit: Any, device: str) -> Search:
+def cupy(items: Any, unit: Any, device: str) -> Ways:
     """Matrix product, then CuPy's argpartition and a sort of the rest."""
     import cupy as library
     import torch
@@ -84,26 +116,26 @@ def cupy(items: Any, unit: Any, device: str) -> Search:
             found.append(library.take_along_axis(best, order, 1))
         return torch.from_dlpack(library.concatenate(found))
 
-    return search
+    return Ways(search)
 
 
-def faiss(items: Any, unit: Any, device: str) -> Search:
+def faiss(items: Any, unit: Any, device: str) -> Ways:
     """GpuIndexFlatIP."""
     import faiss as library
     import faiss.contrib.torch_utils
 
     flat = library.GpuIndexFlatIP(library.StandardGpuResources(), unit.shape[1])
     flat.add(unit)
-    return lambda queries, k: flat.search(queries, k)[1]
+    return Ways(lambda queries, k: flat.search(queries, k)[1])
 
 
-def cuvs(items: Any, unit: Any, device: str) -> Search:
+def cuvs(items: Any, unit: Any, device: str) -> Ways:
     """Brute force by the inner product of unit rows."""
     import torch
     from cuvs.neighbors import brute_force
 
     built = brute_force.build(unit, metric="inner_product")
-    return lambda queries, k: torch.as_tensor(brute_force.search(built, queries, k)[1], device=device)
+    return Ways(lambda queries, k: torch.as_tensor(brute_force.search(built, queries, k)[1], device=device))
 
 
 def _has_faiss_gpu() -> bool:
@@ -123,9 +155,9 @@ def torch_on(device: str) -> Any:
     return torch if device == "cpu" or torch.cuda.is_available() else None
 
 
-def rivals(device: str) -> dict[str, Callable[[Any, Any, str], Search]]:
+def rivals(device: str) -> dict[str, Build]:
     """Name what can be compared on this machine."""
-    found: dict[str, Callable[[Any, Any, str], Search]] = {"index": index, "aigc_fast": one_shot}
+    found: dict[str, Build] = {"index": index, "aigc_fast": one_shot}
     if torch_on(device) is None:
         return found
     found["torch f32"] = _torch("highest")
@@ -152,12 +184,10 @@ def floor(card: str, record: Record) -> float | None:
 
 def measure(device: str, shape: tuple[int, int], batches: list[int], ks: list[int], rounds: int, out: Results) -> None:
     """Measure those cells of one set of rows that are not there yet."""
-    cells = [
-        {"items": shape[0], "dims": shape[1], "queries": batch, "k": k}
-        for k in ks
-        for batch in batches
-        if out.find({"items": shape[0], "dims": shape[1], "queries": batch, "k": k}) is None
-    ]
+    rows = {"items": shape[0], "dims": shape[1]}
+    asked = [*({"k": k} for k in ks), {"hits": HITS}]
+    cells = [{**rows, "queries": batch, **what} for what in asked for batch in batches]
+    cells = [cell for cell in cells if out.find(cell) is None]
     if not cells:
         return
     data = datasets.gaussian(*shape, max(batches))
@@ -168,20 +198,41 @@ def measure(device: str, shape: tuple[int, int], batches: list[int], ks: list[in
         with _left_out(name):
             searches[name] = build(items, unit, device)
     for cell in cells:
-        right = exact.topk(data.queries.raw[:CHECKED], data.items.raw, cell["k"])[: cell["queries"]]
+        argument, right = _answer(cell, data.queries.raw[: min(CHECKED, cell["queries"])], data.items.raw)
         calls: dict[str, Callable[[], Any]] = {}
         recall = {}
-        for name, search in searches.items():
+        for name, ways in searches.items():
+            search = ways.topk if "k" in cell else ways.hits
+            if search is None:
+                continue
             some = (queries if name in OURS else unit_queries)[: cell["queries"]]
-            call = _waiting(search, some, cell["k"], device)
+            call = _waiting(search, some, argument, device)
             with _left_out(name):
-                found = _on_host(call()[:CHECKED])
-                if name in OURS and not np.array_equal(found, right):
+                found = _lists(call(), len(right))
+                if name in OURS and not all(map(np.array_equal, found, right)):
                     raise SystemExit(f"{name} gave wrong ids: {cell}")
                 calls[name], recall[name] = call, exact.recall(found, right)
         seconds = timing.medians(timing.interleaved(calls, rounds, budget=10.0))
         out.add({**cell, "seconds": seconds, "recall": recall})
         print(f"{cell}: " + ", ".join(f"{name} {1e3 * s:.3g} ms" for name, s in seconds.items()), flush=True)
+
+
+def _answer(cell: Record, queries: Array, items: Array) -> tuple[int | float, list[Array]]:
+    """Return k or the threshold, and each query's right ids."""
+    if "k" in cell:
+        return cell["k"], list(exact.topk(queries, items, cell["k"]))
+    scores = exact.scores(queries, items)
+    threshold = exact.threshold_for(scores, cell["hits"] * len(queries))
+    right = exact.right_hits(scores, threshold)
+    return threshold, np.split(right.ids, right.indptr[1:-1])
+
+
+def _lists(found: Any, count: int) -> list[Array]:
+    """Return the first queries' ids, on the host."""
+    if not isinstance(found, tuple):
+        return list(_on_host(found[:count]))
+    ends = _on_host(found[0][:count])
+    return np.split(_on_host(found[1][: int(ends[-1])]), ends[:-1])
 
 
 @contextlib.contextmanager
@@ -204,13 +255,13 @@ def _on_host(ids: Any) -> Any:
     return np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids)
 
 
-def _waiting(search: Search, queries: Any, k: int, device: str) -> Callable[[], Any]:
+def _waiting(search: Any, queries: Any, argument: float, device: str) -> Callable[[], Any]:
     torch = torch_on(device)
     if torch is None or device == "cpu":  # results of the host are there
-        return lambda: search(queries, k)
+        return lambda: search(queries, argument)
 
     def call() -> Any:
-        found = search(queries, k)
+        found = search(queries, argument)
         torch.cuda.synchronize()
         return found
 
@@ -227,7 +278,8 @@ def table(about: Record, records: list[Record]) -> str:
         shape = f"{record['items']:,} × {record['dims']}"
         times = [report.milliseconds(record, name, {}) if name in record["seconds"] else "–" for name in names]
         share = "–" if least is None else f"{100 * least / best:.0f} %"
-        rows.append([shape, str(record["queries"]), str(record["k"]), *times, share])
+        asked = str(record["k"]) if "k" in record else f"{record['hits']} hits"
+        rows.append([shape, str(record["queries"]), asked, *times, share])
     return report.table(["items × dims", "batch", "k", *names, "floor : ours"], rows)
 
 

@@ -12,26 +12,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 import aigc_fast
 from benchmarks import datasets, exact, machine, summary, timing
+from benchmarks.exact import Hits, indptr_of, right_hits, threshold_for
 from benchmarks.results import Record, Results
 from benchmarks.rivals import OURS, Array, Rows, flat_index
 
 SHAPES = ((100_000, 128, 16), (100_000, 128, 256), (100_000, 768, 16), (1_000_000, 128, 1), (1_000_000, 128, 16))
 TENTH = 0.1  # of the rows
 HITS = (0, 10, 1000, TENTH)
-
-
-class Hits(NamedTuple):
-    """Ids of all queries one after another, and how many each has (CSR)."""
-
-    indptr: Array
-    ids: Array
 
 
 Find = Callable[[Rows, float], Hits]
@@ -62,7 +55,7 @@ def numpy(items: Rows, threads: int) -> Find:
             counts.append(np.bincount(rows, minlength=len(scores)))
             ids.append(columns)
             scores[rows, columns]  # the hits' scores, which others return too
-        return Hits(_indptr(np.concatenate(counts)), np.concatenate(ids))
+        return Hits(indptr_of(np.concatenate(counts)), np.concatenate(ids))
 
     return find
 
@@ -83,7 +76,7 @@ def torch(items: Rows, threads: int) -> Find:
             counts.append(reached.sum(1))
             ids.append(reached.nonzero()[:, 1])
             scores[reached]
-        return Hits(_indptr(library.cat(counts).numpy()), library.cat(ids).numpy())
+        return Hits(indptr_of(library.cat(counts).numpy()), library.cat(ids).numpy())
 
     return find
 
@@ -108,13 +101,9 @@ def sklearn(items: Rows, threads: int) -> Find:
     def find(queries: Rows, threshold: float) -> Hits:
         with threadpool_limits(threads):
             _, ids = neighbours.radius_neighbors(queries.unit, max(0.0, 2 - 2 * threshold))
-        return Hits(_indptr(np.array([len(each) for each in ids])), np.concatenate(ids))
+        return Hits(indptr_of(np.array([len(each) for each in ids])), np.concatenate(ids))
 
     return find
-
-
-def _indptr(counts: Any) -> Array:
-    return np.concatenate([[0], np.cumsum(counts)])
 
 
 FINDERS: dict[str, Callable[[Rows, int], Find]] = {
@@ -125,22 +114,6 @@ FINDERS: dict[str, Callable[[Rows, int], Find]] = {
     "faiss": faiss,
     "scikit-learn": sklearn,
 }
-
-
-def threshold_for(scores: Array, hits: int) -> float:
-    """Return a threshold that ``hits`` scores reach (all of a shared score), half-way to the next lower one."""
-    flat = scores.ravel()
-    if hits == 0:
-        return float(flat.max()) + 0.01
-    ranked = np.partition(flat, (-hits - 1, -hits))
-    return (float(ranked[-hits]) + float(ranked[-hits - 1])) / 2
-
-
-def right_hits(scores: Array, threshold: float) -> Hits:
-    """Return the hits by exact scores: score descending, then id ascending."""
-    reached = [np.flatnonzero(row >= np.float32(threshold)) for row in scores]
-    ids = [each[np.argsort(-row[each], kind="stable")] for row, each in zip(scores, reached, strict=True)]
-    return Hits(_indptr([len(each) for each in ids]), np.concatenate(ids))
 
 
 def wrong_hits(found: Hits, right: Hits, n_items: int) -> int:
