@@ -279,6 +279,11 @@ def cosine_similarity(
     array of shape (n, m)
         Canonical scores, float32 (float64 where an input is float64); NaN for rows with NaN or an infinity.
 
+    Raises
+    ------
+    ValueError, TypeError, CudaUnavailable, MemoryError
+        As of :func:`cosine_topk`.
+
     Notes
     -----
     O(n · m · d) float64 multiply-adds. To keep only the best, :func:`cosine_topk` is much faster.
@@ -333,6 +338,11 @@ def normalize(
         float32 (float64 for float64 input). Rows of zeros stay zero; rows with NaN or an infinity become NaN.
     norms : array of shape (n,)
         Only with ``return_norms``.
+
+    Raises
+    ------
+    ValueError, TypeError, CudaUnavailable, MemoryError
+        As of :func:`cosine_topk`.
 
     Examples
     --------

@@ -41,6 +41,11 @@ def semantic_search_aigc(
     corpus_index
         As given; like ``semantic_search_faiss``, so that it can be passed to the next call.
 
+    Raises
+    ------
+    ValueError, TypeError
+        Neither corpus nor index, or arrays or numbers of the wrong type, shape or range.
+
     Examples
     --------
     >>> results, _ = semantic_search_aigc([1.0, 0.0], [[1.0, 1.0], [2.0, 0.0]], top_k=1)

@@ -43,6 +43,10 @@ def load_fashion_mnist(part: Literal["train", "test"] = "train", folder: str | P
     folder
         Where the four files are, named as their authors do.
 
+    Returns
+    -------
+    Images
+
     Raises
     ------
     FileNotFoundError

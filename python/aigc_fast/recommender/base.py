@@ -83,7 +83,8 @@ class Recommender(ABC):
 
         Notes
         -----
-        As expensive as `fit`, beside O(nnz log nnz) to join the interactions.
+        As expensive as `fit`, beside O(nnz log nnz) to join the interactions. Errors are those of `fit`, and
+        ``ValueError`` where there are fewer users or items than known.
         """
         known = self._fitted()
         new = as_csr("user_items", user_items, dtype=np.float32)
@@ -167,10 +168,17 @@ class Recommender(ABC):
         n
             Length of the lists.
 
+        Returns
+        -------
+        TopK
+            As of `recommend`; the scores are similarities.
+
         Raises
         ------
         NotImplementedError
             This recommender knows no similarity of items.
+        NotFittedError, TypeError, ValueError
+            As of `recommend`.
         """
         ids = as_ids("item_ids", item_ids, self._fitted().shape[1])
         return self._similar_items(ids, as_count("n", n))
@@ -184,10 +192,17 @@ class Recommender(ABC):
         n
             Length of the lists.
 
+        Returns
+        -------
+        TopK
+            As of `recommend`; the scores are similarities.
+
         Raises
         ------
         NotImplementedError
             This recommender knows no similarity of users.
+        NotFittedError, TypeError, ValueError
+            As of `recommend`.
         """
         ids = as_ids("user_ids", user_ids, self._fitted().shape[0])
         return self._similar_users(ids, as_count("n", n))

@@ -87,7 +87,13 @@ def generate_recommendations(
     Returns
     -------
     ThresholdHits
-        CSR: user i gets ``ids[indptr[i]:indptr[i + 1]]``, best first, with their ``scores``.
+        CSR: user i gets ``ids[indptr[i]:indptr[i + 1]]``, best first, with their ``scores``. One exact search for
+        n_users · n_vectors queries.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument of the wrong type, shape or range, or a generator whose vectors have another width than the items.
 
     Examples
     --------

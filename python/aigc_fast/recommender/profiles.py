@@ -45,7 +45,12 @@ def user_profiles(
     Returns
     -------
     (n_users, d) float32
-        Unit rows; zero for a user without history (or whose weighted items cancel out).
+        Unit rows; zero for a user without history (or whose weighted items cancel out). O(nnz · d).
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument of the wrong type, shape or range, or ``half_life`` without ``timestamps``.
 
     Examples
     --------

@@ -39,6 +39,11 @@ def temporal_replay(
         For each window "step" (from 1), "time" (of its first interaction), "users" (how many were evaluated) and the
         metrics of `evaluate`, novelty included.
 
+    Raises
+    ------
+    ValueError, TypeError
+        No more interactions than steps, or an argument of the wrong type, shape or range.
+
     Notes
     -----
     Prequential evaluation: Dawid, Journal of the Royal Statistical Society A 147(2), 1984; Gama, Sebastião and

@@ -66,6 +66,11 @@ def rerank(
         (n_lists, n), items in the order chosen, each with the score it had as a candidate (so scores need not descend);
         id -1 and score -inf where a list has fewer candidates.
 
+    Raises
+    ------
+    ValueError, TypeError
+        An argument of the wrong type, shape or range, a list with an item twice, or a score that is not finite.
+
     Notes
     -----
     With c candidates a list: MMR O(c·n·d), DPP O(c·n·(n + d)) a list, a few matrix products for a whole block of lists.
@@ -121,6 +126,11 @@ def trade_off_curve(
         As in `evaluate`.
     trade_offs
         Values of λ.
+
+    Returns
+    -------
+    list of TradeOff
+        In the order of ``trade_offs``. Each costs what `rerank` and `evaluate` do, and raises what they do.
     """
     relevant = as_csr("test", test)
     curve = []

@@ -219,6 +219,16 @@ def explore(lists: TopK, user_items: CSR, share: float, seed: int) -> TopK:
         Of the slots, from 0 to 1; rounded to whole slots.
     seed
         Seeds the draws.
+
+    Returns
+    -------
+    TopK
+        Of n slots; random items have the scores of `RandomItems`, missing slots come last.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument of the wrong type, shape or range.
     """
     seen = as_csr("user_items", user_items)
     ids, scores = as_scored("lists", lists, *seen.shape)
@@ -329,6 +339,14 @@ def simulate(
     Returns
     -------
     Simulation
+        A row for each arm, seed and round.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A number out of range.
+    MissingExtraError
+        tqdm is not installed, and ``progress`` is on.
     """
     total, every = as_count("rounds", rounds, minimum=1), as_count("retrain_every", retrain_every, minimum=1)
     length = as_count("n", n, minimum=1)

@@ -36,6 +36,12 @@ def random_split(user_items: CSR, test_fraction: float = 0.2, seed: int = 0) -> 
     Returns
     -------
     Split
+        O(nnz) time and memory.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A fraction outside (0, 1), a negative seed, or no matrix of finite numbers.
 
     Examples
     --------
@@ -63,6 +69,16 @@ def temporal_split(user_items: CSR, timestamps: CSR, test_fraction: float = 0.2)
         Same pattern.
     test_fraction
         Share of each user's interactions, in (0, 1).
+
+    Returns
+    -------
+    Split
+        O(nnz · log nnz) time.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A fraction outside (0, 1), or times of another pattern.
     """
     matrix = as_csr("user_items", user_items)
     times = as_same_pattern("timestamps", timestamps, matrix, "user_items")
@@ -81,6 +97,23 @@ def cold_item_split(user_items: CSR, test_fraction: float = 0.2, seed: int = 0) 
     """Draw a share of the items that have interactions; everything about them is test.
 
     In train those items have no history at all, so only their content can bring them into a list.
+
+    Parameters
+    ----------
+    user_items : (n_users, n_items) CSR
+    test_fraction
+        Share of the items, rounded to a whole number of them; in (0, 1).
+    seed
+        Same seed, same split.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ValueError, TypeError
+        As of `random_split`.
     """
     matrix = as_csr("user_items", user_items)
     warm = np.unique(matrix.indices)
@@ -102,7 +135,12 @@ def restrict(matrix: CSR, pattern: CSR) -> csr_matrix:
     Returns
     -------
     csr_matrix
-        The pattern of ``pattern``, the values and dtype of ``matrix``.
+        The pattern of ``pattern``, the values and dtype of ``matrix``. O(nnz · log nnz).
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes differ, or ``matrix`` lacks an entry.
     """
     of = as_csr("matrix", matrix)
     at = as_csr("pattern", pattern, of.shape)

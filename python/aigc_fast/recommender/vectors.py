@@ -62,6 +62,11 @@ def content_vectors(
     -------
     (n_items, n_genres + 14 + title_buckets) float32
         Unit rows, zero where nothing is known of an item.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A weight that is negative or not finite, or fewer than one bucket.
     """
     buckets = as_count("title_buckets", title_buckets, minimum=1)
     titles = _title_columns(items.titles, buckets)
@@ -95,6 +100,11 @@ def collaborative_vectors(user_items: CSR, dim: int = 64) -> Float32:
     -------
     (n_items, dim) float32
         Unit rows, zero for items without interactions; columns beyond the rank are zero. The same at every call.
+
+    Raises
+    ------
+    ValueError, TypeError
+        ``dim`` below 1 or not below both sizes, or no matrix of finite numbers.
 
     Notes
     -----
@@ -144,6 +154,11 @@ def item_vectors(
     -------
     (n_items, n_genres + 270 + dim) float32
         Unit rows, zero for an item of which nothing at all is known.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Another number of items, or what `collaborative_vectors` and `content_vectors` refuse.
     """
     matrix = as_csr("user_items", user_items, (None, len(items)))
     return _side_by_side(

@@ -149,8 +149,14 @@ def run_experiment(
     progress
         Show a bar, one step a fit, on standard error (tqdm).
 
+    Returns
+    -------
+    Experiment
+
     Raises
     ------
+    ValueError, TypeError
+        An argument of the wrong type, shape or range.
     MissingExtraError
         tqdm is not installed, and ``progress`` is on.
 

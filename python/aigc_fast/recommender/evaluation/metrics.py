@@ -107,6 +107,23 @@ def accuracy_by_user(topk: TopK, test: CSR, n: int) -> dict[str, npt.NDArray[np.
     """P, R, NDCG, MRR and MAP at ``n`` of every list, NaN where the user has no test items.
 
     For intervals and paired tests (`bootstrap_interval`, `paired_test`); `evaluate` averages these.
+
+    Parameters
+    ----------
+    topk, test
+        As in `evaluate`.
+    n
+        Slots that count, no more than the lists have.
+
+    Returns
+    -------
+    dict
+        "P", "R", "NDCG", "MRR" and "MAP" → (n_lists,) float64. O(n_lists · n · log nnz).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As of `evaluate`.
     """
     relevant = as_csr("test", test)
     ids = as_listed("topk.ids", topk.ids, *relevant.shape)
@@ -136,6 +153,16 @@ def diversity_by_user(topk: TopK, item_vectors: npt.ArrayLike, n: int) -> npt.ND
     topk, item_vectors, n
         As in `evaluate`.
 
+    Returns
+    -------
+    (n_lists,) float64
+        O(n_lists · n · d).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As of `evaluate`.
+
     Examples
     --------
     >>> lists = TopK(np.ones((2, 2)), np.array([[0, 1], [1, -1]]), np.array([2, 1]))
@@ -154,6 +181,11 @@ def rating_errors(predicted: npt.ArrayLike, actual: npt.ArrayLike) -> dict[str, 
     ----------
     predicted, actual : (n_pairs,)
         What `Recommender.predict` returned, and what the users gave.
+
+    Returns
+    -------
+    dict
+        "RMSE" and "MAE".
 
     Raises
     ------

@@ -55,6 +55,11 @@ def bootstrap_interval(
     Interval
         All NaN where there is no value.
 
+    Raises
+    ------
+    ValueError, TypeError
+        An infinity, another shape, or a parameter out of range.
+
     Notes
     -----
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3. O(n_samples · n_users) time, constant
@@ -97,6 +102,16 @@ def paired_test(
         One number a user, from the same split; a user who is NaN in either is left out.
     confidence, n_samples, seed
         As in `bootstrap_interval`.
+
+    Returns
+    -------
+    PairedTest
+        All NaN where no user has both.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As of `bootstrap_interval`, or shapes that differ.
 
     Notes
     -----
