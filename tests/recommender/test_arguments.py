@@ -21,7 +21,8 @@ from aigc_fast.recommender import (
     rerank,
 )
 from aigc_fast.recommender.arguments import as_csr
-from aigc_fast.recommender.simulation import Market, RandomItems, explore
+from aigc_fast.recommender.market import Market
+from aigc_fast.recommender.simulation import RandomItems, explore
 
 ONES = csr_matrix(np.ones((4, 4)))
 FITTED = TopPop().fit(ONES)

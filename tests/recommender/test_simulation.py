@@ -8,7 +8,8 @@ from scipy.sparse import csr_matrix
 from aigc_fast import TopK
 from aigc_fast.recommender import FeedbackLoop, GenerativeRecommender, ItemKNN, TopPop
 from aigc_fast.recommender.feedback import EXHAUSTED, STALLED
-from aigc_fast.recommender.simulation import MEASURES, Arm, Market, MarketEnv, RandomItems, explore, simulate
+from aigc_fast.recommender.market import Market, MarketEnv
+from aigc_fast.recommender.simulation import MEASURES, Arm, RandomItems, explore, simulate
 
 SMALL = Market(n_users=60, n_items=80, history=20)
 SEEDS = [0, 1, 2, 3]

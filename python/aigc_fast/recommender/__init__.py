@@ -21,12 +21,13 @@ from aigc_fast.recommender.feedback import FeedbackLoop, HeldOutFeedback  # noqa
 from aigc_fast.recommender.generation import generate_recommendations  # noqa: E402
 from aigc_fast.recommender.generative import GenerativeRecommender  # noqa: E402
 from aigc_fast.recommender.linear import EASE, PureSVD  # noqa: E402
+from aigc_fast.recommender.market import MarketEnv  # noqa: E402
 from aigc_fast.recommender.neighbours import ItemKNN, UserKNN  # noqa: E402
 from aigc_fast.recommender.popularity import TopPop  # noqa: E402
 from aigc_fast.recommender.profiles import user_profiles  # noqa: E402
 from aigc_fast.recommender.replay import temporal_replay  # noqa: E402
 from aigc_fast.recommender.reranking import rerank, trade_off_curve  # noqa: E402
-from aigc_fast.recommender.simulation import MarketEnv, simulate  # noqa: E402
+from aigc_fast.recommender.simulation import simulate  # noqa: E402
 from aigc_fast.recommender.splits import (  # noqa: E402
     Split,
     cold_item_split,
