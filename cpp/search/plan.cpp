@@ -30,9 +30,10 @@ constexpr double kRefinePerElement = 0.012;
 constexpr double kHeadPerQuery = 3000.0;  // its coordinates, and codes of both kinds
 constexpr std::size_t kSurveyRows = 16;   // promising rows, beside one for each result
 constexpr std::size_t kSurveyAtMostOneIn = 16;
-constexpr std::size_t kSurveyedBlockRows = 1024;  // whose heads are known: little is left to do for most
-constexpr std::size_t kFewestCopies = 16;         // fewer identical rows cost a search nothing
-constexpr double kWorthAThread = 50000.0;         // below this, waking a thread costs more than it does
+constexpr std::size_t kSurveyedBlockRows = 1024;    // whose heads are known: little is left to do for most
+constexpr std::size_t kFewestCopies = 16;           // fewer identical rows cost a search nothing
+constexpr double kWorthAThread = 50000.0;           // below this, waking a thread costs more than it does
+constexpr double kWorthAThreadOfSurvey = 150000.0;  // threads meet in the middle as well
 
 constexpr std::size_t kFirstStride = 64;
 constexpr std::size_t kFirstWaveRows = 512;  // at least
@@ -148,12 +149,13 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
                : work == int8    ? Way::int8
                : work == bf16    ? Way::bf16
                                  : Way::f32;
-    plan.threads = static_cast<int>(std::clamp(work / kWorthAThread, 1.0, static_cast<double>(most)));
     if (overrides_in_force.way) plan.way = *overrides_in_force.way;
     if (plan.way == Way::cascade && !std::isfinite(cascade)) plan.way = Way::int8;
     if (plan.way == Way::bf16 && !std::isfinite(bf16)) plan.way = Way::f32;
     if (items.rows == 0) plan.way = Way::direct;
     if (plan.way == Way::cascade) plan.survey = survey;
+    const double worth_a_thread = plan.survey > 0 ? kWorthAThreadOfSurvey : kWorthAThread;
+    plan.threads = static_cast<int>(std::clamp(work / worth_a_thread, 1.0, static_cast<double>(most)));
     if (overrides_in_force.threads > 0) plan.threads = overrides_in_force.threads;
 
     const bool coded = plan.way == Way::bf16 || plan.way == Way::int8 || plan.way == Way::cascade;
