@@ -23,6 +23,7 @@ from benchmarks import (
     exact,
     gan_training,
     gpu,
+    gpu_hits,
     hard_data,
     isas,
     machine,
@@ -266,6 +267,15 @@ def test_gpu_benchmark_on_the_cpu(monkeypatch, tmp_path, capsys):
     assert gpu.floor(about["card"], cell | {"queries": 1}) is None
     assert gpu.floor("NVIDIA H100 80GB HBM3", cell | {"queries": 1}) == pytest.approx(3.8e-5, rel=0.01)
     assert gpu.floor("NVIDIA H100 80GB HBM3", cell | {"queries": 1024}) == pytest.approx(1.3e-4, rel=0.02)
+
+
+def test_two_parts_of_codes_leave_less_to_score(monkeypatch, capsys):
+    run(gpu_hits, monkeypatch, "--check")
+    lines = [line.split("|") for line in capsys.readouterr().out.splitlines()[2:]]
+    scored = {tuple(line[i].strip() for i in (1, 3, 2)): int(line[5]) for line in lines}
+    for kind in gpu_hits.KINDS:
+        for k in map(str, gpu_hits.KS):
+            assert int(k) <= scored[kind, k, "2"] < scored[kind, k, "1"] / 2
 
 
 def test_gpu_benchmark_stops_at_a_wrong_answer(monkeypatch):

@@ -15,9 +15,8 @@ constexpr std::size_t kFewCodedQueries = 16;  // beyond, tensor cores
 constexpr unsigned kSpare = 1024;             // candidates that a first wave of eight tiles may bring
 constexpr unsigned kGrowth = 8;               // of float32 waves: about (growth - 1) * k new candidates come from each
 constexpr unsigned kCodedGrowth = 4;          // of int8 waves, whose bound lets more through
-// Room for a wave's hits; where it is not enough, all of the wave's items are scored. Counted on 2**20 rows of 768
-// columns, iid rows bring 300 at most for k = 10 and 2,000 for k = 100; the hard ones of docs/architecture.md 14,000
-// and 37,000.
+// Room for a wave's hits; where it is not enough, all of the wave's items are scored. On 2**20 rows of 768 columns iid
+// rows bring 440 at most for k = 10 and 1,900 for k = 100, hard ones 14,000 and 32,000 (benchmarks/gpu_hits.py).
 constexpr unsigned kLeastHits = 16384;
 constexpr unsigned kHitsOfK = 256;
 constexpr std::size_t kWantedBlocks = 4 * 132;  // of threads: enough for the largest GPUs

@@ -142,8 +142,8 @@ def cosine_topk(
     items that the bound leaves. Memory beyond the inputs and the result does not grow with ``n_queries · n_items``.
 
     A search whose arrays all live on a GPU can be captured in a CUDA graph after it was called once, which loads the
-    kernels; not with ``exclude``, ``allow`` or ``after``, which come from the host. A threshold that lives on the GPU
-    is not looked at: a NaN there lets nothing pass.
+    kernels; not with ``exclude``, ``allow``, ``after`` or an array of thresholds from the host. Thresholds that live on
+    the GPU are not looked at: a NaN there lets nothing pass.
 
     Examples
     --------

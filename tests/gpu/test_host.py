@@ -185,21 +185,6 @@ def test_waves(driver: FakeDriver) -> None:
     assert [name for name, *_ in driver.launches].count("settle_f32") == 3
 
 
-def test_what_is_enqueued_depends_on_shapes_alone(driver: FakeDriver, fakes: SimpleNamespace) -> None:
-    """As capture in a graph needs: nothing is waited for, and ties, which fill a wave's room, change nothing."""
-    _cuda.override_plan(spare=128, growth=8)
-    seen = []
-    for x in (RNG.normal(size=(520, 4)).astype(np.float32), np.ones((520, 4), np.float32)):
-        q, items = fakes.torch.Array.of(x[:2]), fakes.torch.Array.of(x)
-        driver.launches.clear()
-        top = cosine_topk(q, items, 40, threshold=0.1)
-        assert not WAITS & set(driver.calls)
-        seen.append(list(driver.launches))
-        driver.calls.clear()
-        assert_same_results(on_host(top), cosine_topk(x[:2], x, 40, threshold=0.1))
-    assert seen[0] == seen[1]
-
-
 @pytest.mark.parametrize(("count", "k"), [(5, 9), (5, 0), (0, 3)])
 def test_edges_of_k(count: int, k: int, driver: FakeDriver) -> None:
     assert_same_results(cosine_topk(Q, X[:count], k, device="cuda"), cosine_topk(Q, X[:count], k))

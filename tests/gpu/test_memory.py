@@ -20,8 +20,10 @@ RNG = np.random.default_rng(0)
 Q, X = RNG.normal(size=(9, 10)).astype(np.float32), RNG.normal(size=(40, 10)).astype(np.float32)
 INPUTS = Q.nbytes + X.nbytes
 SMALL = 20_000
+LISTS = np.arange(10), np.arange(9)
 CALLS: dict[str, Callable[..., Any]] = {
     "topk": lambda **options: cosine_topk(Q, X, 3, threshold=-0.2, **options),
+    "filters": lambda **options: cosine_topk(Q, X, 3, allow=[1, 4, 30], exclude=LISTS, after=(0.9, 3), **options),
     "threshold": lambda **options: cosine_threshold(Q, X, 0.1, **options),
     "similarity": lambda **options: [cosine_similarity(Q, X, **options)],
     "normalize": lambda **options: normalize(X, return_norms=True, **options),
