@@ -202,3 +202,10 @@ def test_parameters_are_checked(arguments, error, message):
 
 def test_repr():
     assert repr(ItemKNN(3, "pearson", 1.5)) == "ItemKNN(k=3, metric='pearson', shrink=1.5, min_overlap=1)"
+
+
+def test_sums_of_exactly_zero_are_no_recommendation():
+    """Item 2 resembles 0 as much as 1, which the user rates with opposite signs; item 3 only the first."""
+    history = csr_matrix([[1.0, -1, 0, 0], [1, 0, 1, 1], [0, 1, 1, 0]])
+    lists = ItemKNN(k=3, shrink=0).fit(history).recommend(0, n=4)
+    assert lists.ids[0, : lists.counts[0]].tolist() == [3]

@@ -109,7 +109,8 @@ class UserKNN(_Neighbours):
     -----
     Memory-based: `fit` is O(nnz), and `recommend` and `predict` search the neighbours of the users asked for among all,
     at most one addition for every two entries that share an item. Each call also passes over the training matrix, so
-    ask for many users at once. Items that no neighbour has are not returned; a user without history gets an empty list.
+    ask for many users at once. Items that no neighbour has, or whose sum is exactly 0 (ratings of 0, or of both signs),
+    are not returned; a user without history gets an empty list.
 
     Examples
     --------
@@ -165,7 +166,8 @@ class ItemKNN(_Neighbours):
     -----
     Model-based: `fit` searches every item's neighbours, `recommend` is a sparse product. `partial_fit` searches all of
     them again, like `fit`: one item's new interactions move its similarity to any other, and where it leaves a list of
-    k, what follows is not known. Items that resemble nothing in the history are not returned.
+    k, what follows is not known. Items that resemble nothing in the history, or whose sum is exactly 0 (ratings of 0,
+    or of both signs), are not returned.
 
     Examples
     --------
