@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from aigc_fast.data import Ratings
 from aigc_fast.demo import DemoSettings, run_demo
 from aigc_fast.demo.comparison import CUTOFFS, LIST_LENGTH, ProfileGenerator, differences
 from aigc_fast.demo.parts import demo_vectors, split
 from aigc_fast.demo.pipeline import checkpoint_folder
+from aigc_fast.demo.report import render
 from aigc_fast.demo.results import GENERATIVE, LISTS_NAME, METRICS_NAME, WITHOUT_GAN
 from aigc_fast.demo.studies import CONTROL_METRIC, TEST_METRIC
 from aigc_fast.recommender import TopPop, UserKNN, accuracy_by_user, evaluate
@@ -210,3 +212,14 @@ def test_the_ablation_searches_with_the_profile():
     conditions = np.random.default_rng(0).normal(size=(3, 4))
     generator = ProfileGenerator().fit(None, None)
     assert np.array_equal(generator.partial_fit(None, None).generate(conditions)[:, 0], conditions.astype(np.float32))
+
+
+def test_newcomers_of_whom_test_knows_nothing(tmp_path):
+    """A mean over nobody is NaN in the figures, and no warning."""
+    user, item = np.nonzero(np.add.outer(7 * np.arange(30), np.arange(30)) % 3 == 0)
+    few = csr_matrix((np.ones(len(user), np.float32), (user, item)), shape=(30, 30))
+    ratings = Ratings(np.arange(30), np.arange(30), few)
+    result = run_demo(ratings, DemoSettings(tmp_path).quick(), title="few")
+    assert any(np.isnan(curve.baseline[TEST_METRIC]) for curve in result.feedback)
+    assert json.loads((tmp_path / METRICS_NAME).read_text())["feedback"][0]["baseline"][TEST_METRIC] is None
+    assert "few" in render(result)

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from aigc_fast import TopK
 from aigc_fast.demo.comparison import DECISIVE, LIST_LENGTH
 from aigc_fast.recommender import accuracy_by_user, blend, rerank
+from aigc_fast.recommender.evaluation.metrics import known_mean
 
 LINEAR = "EASE"
 CANDIDATES = 100  # length of the lists that are blended
@@ -58,7 +59,7 @@ def choose_recipes(
     """
 
     def quality(recipe: Recipe) -> float:
-        return float(np.nanmean(accuracy_by_user(recipe.lists(of, item_vectors), validation, LIST_LENGTH)[DECISIVE]))
+        return known_mean(accuracy_by_user(recipe.lists(of, item_vectors), validation, LIST_LENGTH)[DECISIVE])
 
     def diverse(recipe: Recipe) -> Recipe:
         candidates = [recipe._replace(trade_off=trade_off) for trade_off in TRADE_OFFS]

@@ -24,6 +24,7 @@ from aigc_fast.demo.results import (
 )
 from aigc_fast.demo.settings import DemoSettings
 from aigc_fast.recommender import accuracy_by_user, random_split
+from aigc_fast.recommender.evaluation.metrics import known_mean
 from aigc_fast.recommender.feedback import FeedbackLoop, HeldOutFeedback
 from aigc_fast.recommender.generative import GenerativeRecommender
 
@@ -152,7 +153,7 @@ def _story(
 
 def _mean_accuracy(lists: TopK, wanted: csr_matrix) -> float:
     """Return the mean NDCG of whole lists over the users who want anything."""
-    return float(np.nanmean(accuracy_by_user(lists, wanted, lists.ids.shape[1])[DECISIVE]))
+    return known_mean(accuracy_by_user(lists, wanted, lists.ids.shape[1])[DECISIVE])
 
 
 def _random_order(items: npt.NDArray[np.int32], wanted: csr_matrix, seed: int) -> float:

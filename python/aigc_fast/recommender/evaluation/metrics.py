@@ -91,15 +91,15 @@ def evaluate(
     for cutoff in cutoffs:
         n = _checked_cutoff("cutoffs", cutoff, ids)
         for name, values in accuracy_by_user(topk, relevant, n).items():
-            metrics[f"{name}@{n}"] = _mean(values)
+            metrics[f"{name}@{n}"] = known_mean(values)
         listed = ids[:, :n]
         exposure = np.bincount(listed[listed >= 0], minlength=n_items)
         metrics[f"Coverage@{n}"] = int(np.count_nonzero(exposure)) / n_items if n_items else float("nan")
         metrics[f"Gini@{n}"] = gini(exposure)
         if unit is not None:
-            metrics[f"Diversity@{n}"] = _mean(_diversity(listed, unit))
+            metrics[f"Diversity@{n}"] = known_mean(_diversity(listed, unit))
         if information is not None:
-            metrics[f"Novelty@{n}"] = _mean(_novelty(listed, information))
+            metrics[f"Novelty@{n}"] = known_mean(_novelty(listed, information))
     return metrics
 
 
@@ -204,7 +204,7 @@ def rating_errors(predicted: npt.ArrayLike, actual: npt.ArrayLike) -> dict[str, 
         if not np.isfinite(values).all():  # left out, they would make the errors look smaller
             raise ValueError(f"{name} holds NaN or infinite values")
     error = one - other
-    return {"RMSE": float(np.sqrt(_mean(error**2))), "MAE": _mean(np.abs(error))}
+    return {"RMSE": float(np.sqrt(known_mean(error**2))), "MAE": known_mean(np.abs(error))}
 
 
 def gini(counts: npt.ArrayLike) -> float:
@@ -242,7 +242,8 @@ def _is_relevant(ids: npt.NDArray[np.integer[Any]], relevant: Any) -> npt.NDArra
     return found
 
 
-def _mean(values: npt.NDArray[np.float64]) -> float:
+def known_mean(values: npt.NDArray[np.float64]) -> float:
+    """Mean of what is not NaN; NaN, without NumPy's warning, where that is nothing."""
     real = values[~np.isnan(values)]
     return float(real.mean()) if real.size else float("nan")
 
