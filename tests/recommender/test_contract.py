@@ -20,6 +20,7 @@ from aigc_fast.recommender import (
     Recommender,
     TopPop,
     UserKNN,
+    model_file,
 )
 
 N_USERS, N_ITEMS = 40, 30
@@ -260,6 +261,16 @@ def test_files(unfitted, tmp_path, monkeypatch):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=message):
             kind.load(path)
+
+
+@pytest.mark.parametrize(("indices", "indptr"), [([99, 0], [0, 1, 2]), ([-1, 0], [0, 1, 2]), ([0, 1], [0, 5, 2])])
+def test_a_file_with_indices_out_of_range_is_refused(tmp_path, indices, indptr):
+    """Its checksum may be right: a file can be made, and SciPy would write beyond its arrays."""
+    broken = csr_matrix((2, 3))
+    broken.data, broken.indices, broken.indptr = np.ones(2, np.float32), np.array(indices), np.array(indptr)
+    model_file.save(tmp_path / "model", "TopPop", {}, {"user_items_": broken, "popularity_": np.ones(3, np.float32)})
+    with pytest.raises(ValueError, match="is damaged: user_items_ is no valid CSR matrix"):
+        TopPop.load(tmp_path / "model")
 
 
 def test_no_file_form(tmp_path):

@@ -55,11 +55,18 @@ def load(path: str | os.PathLike[str], kind: str, names: Sequence[str]) -> tuple
         parts = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
         if not parts:
             raise ValueError(f"{path} is damaged: it lacks {name}")
-        learned[name] = _csr(**parts) if parts.keys() == set(_CSR_PARTS) else parts
+        learned[name] = parts
+        if parts.keys() == set(_CSR_PARTS):
+            try:
+                learned[name] = _csr(**parts)
+            except ValueError as error:
+                raise ValueError(f"{path} is damaged: {name} is no valid CSR matrix: {error}") from None
     return json.loads(facts["parameters"]), learned
 
 
 def _csr(
     data: npt.NDArray[Any], indices: npt.NDArray[Any], indptr: npt.NDArray[Any], shape: npt.NDArray[Any]
 ) -> csr_matrix:
-    return csr_matrix((data, indices, indptr), shape=tuple(shape.tolist()))
+    matrix = csr_matrix((data, indices, indptr), shape=tuple(shape.tolist()))
+    matrix.check_format(full_check=True)  # SciPy's products trust the indices
+    return matrix
