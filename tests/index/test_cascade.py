@@ -95,6 +95,49 @@ def test_heads_that_rule_out_little_are_left_aside(queries, rows, indexes):
     assert report.head_pairs < 0.5 * len(queries) * ROWS
 
 
+def test_a_single_query_sees_the_most_promising_rows_first(queries, indexes):
+    """Cutoffs are high from the start: less passes than in a batch, of the same queries."""
+    index = indexes["cosine"]
+    with scanned("cascade", threads=2):
+        alone = [index.explain(query[None], 10).reports[0] for query in queries]
+        batch = index.explain(queries, 10).reports[0]
+    assert sum(report.head_hits for report in alone) < 0.8 * batch.head_hits
+    assert all(report.head_pairs >= ROWS for report in alone)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_single_query_with_filters(rows, queries, metric, threads):
+    """The most promising rows may be hidden, of an earlier page, copies, or without a score."""
+    rows = rows.copy()
+    rows[3::40] = rows[3]
+    rows[5::40] = np.nan
+    if metric != "inner_product":  # of which such rows leave no directions
+        rows[6::40] *= np.float32(1e30)
+    index = CosineIndex(rows, metric=metric)
+    assert heads_of(index) is not None
+
+    def one_list(ids):
+        return np.array([0, len(ids)]), np.sort(ids)
+
+    for query in (queries[:1], rows[3:4], np.zeros_like(queries[:1]), np.full_like(queries[:1], np.nan)):
+        first = aigc_fast.cosine_topk(query, rows, 200, metric=metric)
+        found = int(first.counts[0])
+        page = (first.scores[:, found // 2 - 1], first.ids[:, found // 2 - 1]) if found else None
+        filters = [
+            {"exclude": one_list(first.ids[0, :found:2])},
+            {"allow": one_list(first.ids[0, :found:3])},
+            {"allow": np.arange(0, ROWS, 7)},
+            {"after": page},
+            {"threshold": float(first.scores[0, found // 3]) if found else 0.5},
+            {},
+        ]
+        for asked in filters:
+            expected = aigc_fast.cosine_topk(query, rows, 60, metric=metric, **asked)
+            with scanned("cascade", threads=threads):
+                assert_same(index.topk(query, 60, **asked), expected)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_special_rows_and_ties(rows, queries, metric):
     rows = rows.copy()
