@@ -12,10 +12,8 @@
 namespace aigc_fast {
 namespace {
 
-constexpr std::size_t kHeadHits = 768;  // room for what a head lets through at a time
-// A head that lets through more than one pair in so many saves nothing; of a survey, which is over by then.
-constexpr std::size_t kWorthOneIn = 8;
-constexpr std::size_t kWorthOneInSurveyed = 4;
+constexpr std::size_t kHeadHits = 768;     // room for what a head lets through at a time
+constexpr std::size_t kWorthOneIn = 8;     // a head that lets through more than one pair in so many saves nothing
 constexpr std::uint8_t kMostFailures = 6;  // after n failures in a row, 2^n - 1 blocks go without a head
 constexpr std::size_t kSurveyBlocks = 128;
 
@@ -144,7 +142,8 @@ std::size_t CascadeScanner::scan(Worker& worker, std::size_t panel, const float*
         const CodedQueries queries = full_.queries(panel, cutoffs);
         const std::size_t pairs = (next - row) * queries.count;
         count_pairs(pairs, count);
-        if (count * (surveyed() ? kWorthOneInSurveyed : kWorthOneIn) <= pairs) {
+        // For a single query pair by pair is as good a scan as any: codes need not be turned into blocks for it.
+        if (surveyed() || count * kWorthOneIn <= pairs) {
             *hit_count = kernels_.int8->refine(worker.code_rows, worker.block, queries,
                                                query_rows_.data() + panel_begin(panel) * row_bytes_, hits, count);
             worker.failures[panel] = 0;
@@ -156,14 +155,7 @@ std::size_t CascadeScanner::scan(Worker& worker, std::size_t panel, const float*
         worker.by_head = false;
     }
     if (worker.block.codes == nullptr) full_.load_codes(worker);
-    const std::size_t next =
-        full_.scan(worker, panel, cutoffs, row, hits, std::min(capacity, full_.tile_hits(panel)), hit_count);
-    if (surveyed()) {
-        const float* bounds = bounds_.data() + worker.first_block * kCodeRows;
-        const auto taken = [&](const Hit& hit) { return bounds[hit.row] == kTakenRow; };
-        *hit_count = static_cast<std::size_t>(std::remove_if(hits, hits + *hit_count, taken) - hits);
-    }
-    return next;
+    return full_.scan(worker, panel, cutoffs, row, hits, std::min(capacity, full_.tile_hits(panel)), hit_count);
 }
 
 // What heads let through, before it is looked at by all dimensions.
