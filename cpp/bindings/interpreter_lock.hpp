@@ -55,4 +55,19 @@ inline void check_signals() {
     if (PyErr_CheckSignals() != 0) throw pybind11::error_already_set();
 }
 
+// The same for callers that ask often: looks every tenth of a second, since the lock may be another thread's.
+class SignalWatch {
+  public:
+    void operator()() {
+        if (Clock::now() < next_) return;
+        check_signals();
+        next_ = Clock::now() + kInterval;
+    }
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    static constexpr std::chrono::milliseconds kInterval{100};
+    Clock::time_point next_ = Clock::now() + kInterval;
+};
+
 }  // namespace aigc_fast::bindings

@@ -22,7 +22,7 @@ SearchOptions as_options(const std::string& metric, const std::optional<IdListAr
     SearchOptions options;
     options.metric = as_metric(metric);
     options.num_threads = num_threads;
-    options.checkpoint = check_signals;  // Ctrl-C
+    options.checkpoint = SignalWatch();  // Ctrl-C
     if (exclude) options.filter.exclude = {exclude->first.data(), exclude->second.data()};
     if (allow) options.filter.allow = {allow->first.data(), allow->second.data()};
     if (allow_ids) {

@@ -29,8 +29,7 @@ namespace {
 
 constexpr std::size_t kHits = 768;          // most hits between two looks at the cutoffs: those of the largest tile
 constexpr std::size_t kTasksPerThread = 8;  // so that no thread waits long for the last one
-constexpr std::chrono::milliseconds kBetweenCheckpoints{100};  // a look for Ctrl-C may wait for the interpreter
-constexpr std::uint32_t kRowsBetweenCheckpoints = 1 << 16;     // of rows scored one by one
+constexpr std::uint32_t kRowsBetweenCheckpoints = 1 << 16;  // of rows scored one by one
 static_assert(kHits >= kScanTileRows * kMaxPanelWidth && kHits >= kCodePanel * kMaxCodeTileBlocks * kCodeRows);
 
 // What every search shares.
@@ -59,12 +58,8 @@ struct Search {
 
     // Lets the caller end a search, which may be long even for one query. Worker 0 is the calling thread.
     void checkpoint(std::size_t worker) const {
-        if (worker != 0 || !options.checkpoint || std::chrono::steady_clock::now() < next_checkpoint) return;
-        options.checkpoint();
-        next_checkpoint = std::chrono::steady_clock::now() + kBetweenCheckpoints;
+        if (worker == 0 && options.checkpoint) options.checkpoint();
     }
-    mutable std::chrono::steady_clock::time_point next_checkpoint =
-        std::chrono::steady_clock::now() + kBetweenCheckpoints;
 };
 
 // Scores the items that a query may get, all of them. Enough for small jobs, and for short allow-lists in any job.

@@ -196,6 +196,11 @@ void a_checkpoint_may_stop_a_search() {
     const std::vector<double> thresholds(count, 0.5);
     calls = 0;
     CHECK_THROWS(std::runtime_error, threshold(queries, items, thresholds.data(), options));
+    // A single query is stopped between blocks of rows: here all items are the same one.
+    const Matrix many{rows.data(), DType::f32, 1'000'000, 2, 0, 4};
+    calls = 0;
+    CHECK_THROWS(std::runtime_error, topk({rows.data(), DType::f32, 1, 2, 8, 4}, many, 1, thresholds.data(), options,
+                                          scores.data(), ids.data(), counts.data()));
 }
 
 void normalize_divides_rows() {
