@@ -75,8 +75,7 @@ struct SearchOptions {
     const std::int64_t* ids = nullptr;  // the items' ids, in results and in the order; null: row numbers
     const ItemCodes* codes = nullptr;   // of the same items and metric, or none
     SearchReport* report = nullptr;     // filled where it is given
-    std::function<void()>
-        checkpoint;  // called by the calling thread every few thousand rows; may throw, which ends the search
+    std::function<void()> checkpoint;   // called by the calling thread between blocks of rows; may throw
 };
 
 // The k best items of each query. `thresholds` (one a query, in score units, inclusive) may be null. `scores` has
