@@ -17,7 +17,7 @@ from aigc_fast import _core, cosine_topk, isa
 from aigc_fast.similarity import TopK
 from benchmarks import datasets
 
-WAYS = ("f32", "bf16", "int8") if isa() == "avx512_bf16" else ("f32", "int8")
+WAYS = ("f32", "dense", "bf16", "int8") if isa() == "avx512_bf16" else ("f32", "dense", "int8")
 ITEMS, DIMS, BATCHES, KS = (10_000, 100_000), (64, 128, 768), (16, 256), (100, 1000)
 ROUNDS = 15  # calls of each way at most
 

@@ -16,6 +16,7 @@ inline __m256i first_lanes_32(std::size_t count) {
 
 struct F64x8 {
     static constexpr std::size_t tile_rows = 2;
+    static constexpr std::size_t pair_rows = 2;
     __m256d low;   // lanes 0-3
     __m256d high;  // lanes 4-7
 

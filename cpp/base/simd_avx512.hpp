@@ -10,6 +10,7 @@ namespace {
 
 struct F64x8 {
     static constexpr std::size_t tile_rows = 4;
+    static constexpr std::size_t pair_rows = 8;
     __m512d value;
 
     static F64x8 zero() { return {_mm512_setzero_pd()}; }

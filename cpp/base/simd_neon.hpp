@@ -20,6 +20,7 @@ struct Tail {
 
 struct F64x8 {
     static constexpr std::size_t tile_rows = 2;
+    static constexpr std::size_t pair_rows = 2;
     float64x2_t pairs[4];  // lanes 0-1, 2-3, 4-5, 6-7
 
     static F64x8 zero() { return {{vdupq_n_f64(0.0), vdupq_n_f64(0.0), vdupq_n_f64(0.0), vdupq_n_f64(0.0)}}; }

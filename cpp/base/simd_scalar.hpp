@@ -11,6 +11,7 @@ namespace {
 struct F64x8 {
     // A tile of so many rows by so many keeps its sums in registers; a divisor of four.
     static constexpr std::size_t tile_rows = 4;
+    static constexpr std::size_t pair_rows = 4;  // so many against one key
     double lane[8];
 
     static F64x8 zero() { return {}; }

@@ -18,10 +18,12 @@ namespace {
 Way as_way(const std::string& name) {
     if (name == "direct") return Way::direct;
     if (name == "f32") return Way::f32;
+    if (name == "dense") return Way::dense;
     if (name == "bf16") return Way::bf16;
     if (name == "int8") return Way::int8;
     if (name == "cascade") return Way::cascade;
-    throw std::invalid_argument("way must be 'direct', 'f32', 'bf16', 'int8' or 'cascade', got '" + name + "'");
+    throw std::invalid_argument("way must be 'direct', 'f32', 'dense', 'bf16', 'int8' or 'cascade', got '" + name +
+                                "'");
 }
 
 }  // namespace
@@ -52,7 +54,7 @@ void register_runtime(py::module_& module) {
             override_plan(overrides);
         },
         py::arg("way") = py::none(), py::arg("threads") = 0, py::arg("block_rows") = 0, py::arg("first_stride") = 0,
-        "For tests: make small inputs take the ways of large ones ('direct', 'f32', 'bf16', 'int8', "
+        "For tests: make small inputs take the ways of large ones ('direct', 'f32', 'dense', 'bf16', 'int8', "
         "'cascade'); without arguments, let the planner choose again.");
 }
 

@@ -80,6 +80,7 @@ void register_search(py::module_& module) {
         .def_readonly("block_rows", &SearchReport::block_rows)
         .def_readonly("direct_cost", &SearchReport::direct_cost)
         .def_readonly("f32_cost", &SearchReport::f32_cost)
+        .def_readonly("dense_cost", &SearchReport::dense_cost)
         .def_readonly("bf16_cost", &SearchReport::bf16_cost)
         .def_readonly("int8_cost", &SearchReport::int8_cost)
         .def_readonly("cascade_cost", &SearchReport::cascade_cost)

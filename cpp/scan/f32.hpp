@@ -32,6 +32,20 @@ struct F32Queries {
     const float* epsilon;
 };
 
+// Lower bounds of the scores of all rows and some queries of a panel.
+struct LowerBounds {
+    const float* values;  // of one query beside the next, of one row after another
+    std::size_t stride;   // from row to row
+    std::size_t queries;
+    const float* slack;  // a row each
+    std::size_t rows;
+};
+
+struct BoundedRow {
+    float lower;
+    std::uint32_t row;
+};
+
 // What `measure` may get wrong of a norm, relative to it: the root of a float32 sum of squares, itself at least four
 // sums of every fourth term or fewer (Higham, as in docs/architecture.md), halves that sum's error; this is twice as
 // much.
@@ -50,6 +64,11 @@ struct F32ScanKernels {
                               std::size_t capacity, std::size_t* hit_count);
     std::size_t (*scan_few)(const F32Block& block, const F32Queries& queries, Metric metric, std::size_t begin,
                             Hit* hits, std::size_t capacity, std::size_t* hit_count);
+    // Keeps what scan_panel would have compared: lower[row * panel width + query] = approx - epsilon * slack.
+    void (*bound_panel)(const F32Block& block, const F32Queries& queries, float* lower);
+    // Appends the rows of `bounds` that reach a query's cutoff with `spread` * slack above their lower bound.
+    void (*collect)(const LowerBounds& bounds, const float* cutoffs, const float* spreads, BoundedRow* const* rows,
+                    std::size_t* counts);
 };
 
 extern const F32ScanKernels f32_scan_scalar;

@@ -129,10 +129,10 @@ inline void append(std::uint32_t mask, F32 approx, std::size_t row, std::size_t 
     }
 }
 
-// Rows x query-vectors in registers: each item element is broadcast once and meets Vectors * width queries.
-template <std::size_t Rows, std::size_t Vectors>
-inline void scan_tile(const F32Block& block, const F32Queries& queries, std::size_t row, Hit* hits,
-                      std::size_t* hit_count) {
+// Rows x query-vectors in registers: each item element is broadcast once and meets Vectors * width queries. `take` gets
+// the scores of a vector of queries, and by how much they may be wrong.
+template <std::size_t Rows, std::size_t Vectors, class Take>
+inline void score_tile(const F32Block& block, const F32Queries& queries, std::size_t row, Take take) {
     constexpr std::size_t panel = Vectors * F32::width;
     const float* x = block.rows + static_cast<std::ptrdiff_t>(row) * block.stride;
     const float* q = queries.vectors;
@@ -161,12 +161,18 @@ inline void scan_tile(const F32Block& block, const F32Queries& queries, std::siz
         for (std::size_t v = 0; v < Vectors; ++v) {
             const F32 approx = F32::mul(sums[r][v], scale);
             const F32 allowance = F32::mul(F32::load(queries.epsilon + v * F32::width), slack);
-            const std::uint32_t mask =
-                F32::not_less(approx, F32::sub(F32::load(queries.cutoff + v * F32::width), allowance));
-            if (__builtin_expect(mask != 0, 0))
-                append(mask, approx, row + r, v * F32::width, queries.count, hits, hit_count);
+            take(row + r, v * F32::width, approx, allowance);
         }
     }
+}
+
+template <std::size_t Rows, std::size_t Vectors>
+inline void scan_tile(const F32Block& block, const F32Queries& queries, std::size_t row, Hit* hits,
+                      std::size_t* hit_count) {
+    score_tile<Rows, Vectors>(block, queries, row, [&](std::size_t r, std::size_t q, F32 approx, F32 allowance) {
+        const std::uint32_t mask = F32::not_less(approx, F32::sub(F32::load(queries.cutoff + q), allowance));
+        if (__builtin_expect(mask != 0, 0)) append(mask, approx, r, q, queries.count, hits, hit_count);
+    });
 }
 
 template <std::size_t Vectors>
@@ -189,6 +195,38 @@ std::size_t scan_panel(const F32Block& block, const F32Queries& queries, std::si
                        std::size_t capacity, std::size_t* hit_count) {
     return queries.count <= F32::width ? scan_panel_of<1>(block, queries, begin, hits, capacity, hit_count)
                                        : scan_panel_of<2>(block, queries, begin, hits, capacity, hit_count);
+}
+
+template <std::size_t Vectors>
+void bound_panel_of(const F32Block& block, const F32Queries& queries, float* lower) {
+    const auto keep = [&](std::size_t row, std::size_t query, F32 approx, F32 allowance) {
+        F32::sub(approx, allowance).store(lower + row * Vectors * F32::width + query);
+    };
+    std::size_t row = 0;
+    for (; row + kTileRows <= block.count; row += kTileRows) score_tile<kTileRows, Vectors>(block, queries, row, keep);
+    for (; row < block.count; ++row) score_tile<1, Vectors>(block, queries, row, keep);
+}
+
+void bound_panel(const F32Block& block, const F32Queries& queries, float* lower) {
+    queries.count <= F32::width ? bound_panel_of<1>(block, queries, lower) : bound_panel_of<2>(block, queries, lower);
+}
+
+void collect(const aigc_fast::LowerBounds& bounds, const float* cutoffs, const float* spreads,
+             aigc_fast::BoundedRow* const* rows, std::size_t* counts) {
+    for (std::size_t row = 0; row < bounds.rows; ++row) {
+        const float* values = bounds.values + row * bounds.stride;
+        const F32 slack = F32::broadcast(bounds.slack[row]);
+        for (std::size_t first = 0; first < bounds.queries; first += F32::width) {
+            const F32 allowance = F32::mul(F32::load(spreads + first), slack);
+            std::uint32_t mask =
+                F32::not_less(F32::load(values + first), F32::sub(F32::load(cutoffs + first), allowance));
+            if (bounds.queries - first < F32::width) mask &= (1u << (bounds.queries - first)) - 1;
+            for (; mask != 0; mask &= mask - 1) {
+                const std::size_t query = first + static_cast<std::size_t>(__builtin_ctz(mask));
+                rows[query][counts[query]++] = {values[query], static_cast<std::uint32_t>(row)};
+            }
+        }
+    }
 }
 
 // For few queries memory is the limit: each row is measured and scanned while it passes, lanes run along the row.
@@ -235,6 +273,6 @@ std::size_t scan_few(const F32Block& block, const F32Queries& queries, Metric me
     return by_count[queries.count - 1](block, queries, metric, begin, hits, capacity, hit_count);
 }
 
-constexpr aigc_fast::F32ScanKernels kF32ScanKernels = {F32::width, measure, scan_panel, scan_few};
+constexpr aigc_fast::F32ScanKernels kF32ScanKernels = {F32::width, measure, scan_panel, scan_few, bound_panel, collect};
 
 }  // namespace

@@ -11,10 +11,10 @@ template <std::size_t Rows, class T>
 inline void pairs_of(const T* const* x, const double* q, std::size_t dim, aigc_fast::DotAndSquare* out) {
     F64x8 dots[Rows];
     F64x8 squares[Rows];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (std::size_t r = 0; r < Rows; ++r) dots[r] = squares[r] = F64x8::zero();
     const auto step = [&](F64x8 q_f64x8, auto load) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (std::size_t r = 0; r < Rows; ++r) {
             const F64x8 x_f64x8 = load(x[r]);
             dots[r] = F64x8::fma(x_f64x8, q_f64x8, dots[r]);
@@ -25,15 +25,21 @@ inline void pairs_of(const T* const* x, const double* q, std::size_t dim, aigc_f
     for (; at + 8 <= dim; at += 8) step(F64x8::load(q + at), [&](const T* row) { return F64x8::load(row + at); });
     if (at < dim)
         step(F64x8::load_tail(q + at, dim - at), [&](const T* row) { return F64x8::load_tail(row + at, dim - at); });
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (std::size_t r = 0; r < Rows; ++r) out[r] = {dots[r].sum(), squares[r].sum()};
+}
+
+// As many rows at a time as registers hold, then half as many, and so on.
+template <std::size_t Rows, class T>
+inline void pairs_by(const T* const* x, std::size_t count, const double* q, std::size_t dim,
+                     aigc_fast::DotAndSquare* out) {
+    for (; count >= Rows; count -= Rows, x += Rows, out += Rows) pairs_of<Rows>(x, q, dim, out);
+    if constexpr (Rows > 1) pairs_by<Rows / 2>(x, count, q, dim, out);
 }
 
 template <class T>
 void pairs(const T* const* x, std::size_t count, const double* q, std::size_t dim, aigc_fast::DotAndSquare* out) {
-    std::size_t i = 0;
-    for (; i + F64x8::tile_rows <= count; i += F64x8::tile_rows) pairs_of<F64x8::tile_rows>(x + i, q, dim, out + i);
-    for (; i < count; ++i) pairs_of<1>(x + i, q, dim, out + i);
+    pairs_by<F64x8::pair_rows>(x, count, q, dim, out);
 }
 
 // A plain loop, like the division below: IEEE operations give the same bits however they are vectorized.

@@ -46,7 +46,7 @@ void F32Scanner::pack(std::size_t panel, Metric metric) {
     const std::size_t first = panel_begin(panel);
     const std::size_t count = std::min(panel_width_, group_.count() - first);
     // Transposed panels (a query a column), as wide as the kernel will read them; rows for few queries.
-    const std::size_t width = few() ? count : count <= kernels_.width ? kernels_.width : panel_width_;
+    const std::size_t width = panel_width(panel);
     const std::size_t query_step = few() ? dim : 1;
     const std::size_t element_step = few() ? 1 : width;
     float* vectors = vectors_.data() + first * dim;
@@ -92,11 +92,15 @@ void F32Scanner::load(Worker& worker, std::size_t begin, std::size_t end) const 
 
 std::size_t F32Scanner::scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
                              std::size_t capacity, std::size_t* hit_count) const {
+    const F32Queries panel_queries = queries(panel, cutoffs + panel_begin(panel));
+    return few() ? kernels_.scan_few(worker.block, panel_queries, metric_, row, hits, capacity, hit_count)
+                 : kernels_.scan_panel(worker.block, panel_queries, row, hits, capacity, hit_count);
+}
+
+F32Queries F32Scanner::queries(std::size_t panel, const float* cutoffs) const {
     const std::size_t first = panel_begin(panel);
-    const F32Queries queries{vectors_.data() + first * group_.dim(), std::min(panel_width_, group_.count() - first),
-                             cutoffs + first, epsilons_.data() + first};
-    return few() ? kernels_.scan_few(worker.block, queries, metric_, row, hits, capacity, hit_count)
-                 : kernels_.scan_panel(worker.block, queries, row, hits, capacity, hit_count);
+    return {vectors_.data() + first * group_.dim(), std::min(panel_width_, group_.count() - first), cutoffs,
+            epsilons_.data() + first};
 }
 
 bool F32Scanner::bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const {

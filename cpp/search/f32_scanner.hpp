@@ -20,6 +20,13 @@ class F32Scanner {
 
     std::size_t panels() const { return (group_.count() + panel_width_ - 1) / panel_width_; }
     std::size_t panel_begin(std::size_t panel) const { return panel * panel_width_; }
+    std::size_t panel_of(std::size_t query) const { return query / panel_width_; }
+    // Queries that the kernel computes for a panel, some of them none.
+    std::size_t panel_width(std::size_t panel) const {
+        const std::size_t count = group_.count() - panel_begin(panel);
+        return few() ? count : count <= kernels_.width ? kernels_.width : panel_width_;
+    }
+    float epsilon(std::size_t query) const { return epsilons_[query]; }
 
     // A thread's own memory: one block of rows.
     struct Worker {
@@ -40,12 +47,22 @@ class F32Scanner {
     std::size_t scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
                      std::size_t capacity, std::size_t* hit_count) const;
 
+    // Lower bounds of the scores of the block's rows and the panel's queries: see F32ScanKernels::bound_panel.
+    void bound(const Worker& worker, std::size_t panel, float* lower) const {
+        kernels_.bound_panel(worker.block, queries(panel, nullptr), lower);
+    }
+    void collect(const LowerBounds& bounds, const float* cutoffs, const float* spreads, BoundedRow* const* rows,
+                 std::size_t* counts) const {
+        kernels_.collect(bounds, cutoffs, spreads, rows, counts);
+    }
+
     // False for a row that is never returned.
     bool bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const;
 
   private:
     bool few() const { return group_.count() <= kFewQueries; }
     void pack(std::size_t panel, Metric metric);
+    F32Queries queries(std::size_t panel, const float* cutoffs) const;
 
     const QueryGroup& group_;
     const RowReader& items_;

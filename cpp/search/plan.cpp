@@ -23,6 +23,10 @@ constexpr double kResultPerElement = 0.42;
 // What bounds let through in vain, beside a result: bounds over the spread of scores, which is about 1 / sqrt(columns).
 constexpr double kBf16Survivors = 0.0086;
 constexpr double kInt8Survivors = 0.045;
+constexpr double kFirstHitsPerQuery = 2500.0;
+constexpr double kDensePerPair = 1.0;  // a bound kept and looked at
+constexpr double kDenseResult = 40.0;
+constexpr double kDenseResultPerElement = 0.16;
 constexpr double kLayOutPerByte = 0.015;  // turning codes that lie row after row into blocks
 constexpr double kCodePerRow = 40.0;      // coding a row on the fly, beside its elements
 constexpr double kRefinePerPair = 12.0;   // what a head lets through, beside its elements
@@ -43,6 +47,9 @@ constexpr std::size_t kFewestRows = 192;  // of a block: whole tiles of every sc
 
 // Blocks that leave room for the queries in a second-level cache.
 constexpr std::size_t kBlockBytes = 256u << 10;
+
+// Of bounds that are kept: those of a panel of queries at least are to stay in a cache.
+constexpr std::size_t kDenseBytes = 16u << 20;
 
 PlanOverride overrides_in_force;
 
@@ -78,6 +85,8 @@ const char* name_of(Way way) {
             return "direct";
         case Way::f32:
             return "f32";
+        case Way::dense:
+            return "dense";
         case Way::bf16:
             return "bf16";
         case Way::int8:
@@ -105,8 +114,19 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const double alone = pairs_to_score(queries, items, options.filter) * (score + reading_rows * dim);
     const double deserved = std::clamp(alone / kWorthAThread, 1.0, static_cast<double>(most));
     const double direct = alone * deserved / std::clamp(query_count, 1.0, deserved);
-    double f32 = kScanPerCall + results + rows * kMeasurePerRow +
-                 elements * std::max(reading_rows, kMeasurePerElement + query_count * costs.f32_multiply_add);
+    const double f32_scan =
+        kScanPerCall + rows * kMeasurePerRow +
+        elements * std::max(reading_rows, kMeasurePerElement + query_count * costs.f32_multiply_add);
+    // The first rows are hits of all queries; a few queries hand them over while memory is waited for.
+    const double first_hits = queries.rows > kFewQueries ? query_count * kFirstHitsPerQuery : 0.0;
+    double f32 = f32_scan + first_hits + results;
+    const bool keepable = queries.rows > kFewQueries && options.filter.allow.indptr == nullptr &&
+                          options.filter.after_score == nullptr &&
+                          items.rows <= kDenseBytes / kMaxPanelWidth / sizeof(float);
+    double dense =
+        keepable ? f32_scan + query_count * (rows * kDensePerPair + static_cast<double>(demand.hits) *
+                                                                        (kDenseResult + kDenseResultPerElement * dim))
+                 : std::numeric_limits<double>::infinity();
     const bool coded_before = options.codes != nullptr;
     const double coding = coded_before ? (options.codes->by_row ? kLayOutPerByte : 0.0) : costs.encode_element;
     const double coding_rows = coded_before ? 0.0 : rows * kCodePerRow;
@@ -114,10 +134,10 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const bool codable = items.cols <= kMaxInt8Dim;
     double bf16 =
         codable && kernels.bf16 != nullptr
-            ? kScanPerCall + bf16_results + rows * kCodePerRow +
+            ? kScanPerCall + first_hits + bf16_results + rows * kCodePerRow +
                   elements * std::max(reading_rows, costs.round_element + query_count * costs.bf16_multiply_add)
             : std::numeric_limits<double>::infinity();
-    const double int8 = codable ? kScanPerCall + int8_results + coding_rows +
+    const double int8 = codable ? kScanPerCall + first_hits + int8_results + coding_rows +
                                       elements * std::max(reading, coding + query_count * costs.int8_multiply_add)
                                 : std::numeric_limits<double>::infinity();
 
@@ -126,7 +146,7 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     if (options.codes != nullptr && options.codes->head != nullptr) {
         const Head& head = *options.codes->head;
         const double refined = query_count * surviving_share(head, demand.hits, survey > 0);
-        cascade = kScanPerCall + int8_results + query_count * kHeadPerQuery +
+        cascade = kScanPerCall + first_hits + int8_results + query_count * kHeadPerQuery +
                   rows * (static_cast<double>(head.codes.code_dim()) *
                               std::max(kReadPerByte, query_count * costs.int8_multiply_add) +
                           refined * (kRefinePerPair + kRefinePerElement * dim));
@@ -135,12 +155,13 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     // Only codes say which rows are copies that a search passes over.
     const bool many_copies =
         coded_before && demand.top_k && options.codes->most_copies >= std::max(demand.hits, kFewestCopies);
-    if (many_copies) f32 = bf16 = std::numeric_limits<double>::infinity();
+    if (many_copies) f32 = dense = bf16 = std::numeric_limits<double>::infinity();
 
     Plan plan{};
-    const double work = std::min({direct, f32, bf16, int8, cascade});
+    const double work = std::min({direct, f32, dense, bf16, int8, cascade});
     plan.direct_cost = direct;
     plan.f32_cost = f32;
+    plan.dense_cost = dense;
     plan.bf16_cost = bf16;
     plan.int8_cost = int8;
     plan.cascade_cost = cascade;
@@ -148,9 +169,11 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
                : work == cascade ? Way::cascade
                : work == int8    ? Way::int8
                : work == bf16    ? Way::bf16
+               : work == dense   ? Way::dense
                                  : Way::f32;
     if (overrides_in_force.way) plan.way = *overrides_in_force.way;
     if (plan.way == Way::cascade && !std::isfinite(cascade)) plan.way = Way::int8;
+    if (plan.way == Way::dense && !std::isfinite(dense)) plan.way = Way::f32;
     if (plan.way == Way::bf16 && !std::isfinite(bf16)) plan.way = Way::f32;
     if (items.rows == 0) plan.way = Way::direct;
     if (plan.way == Way::cascade) plan.survey = survey;
@@ -164,6 +187,10 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const std::size_t rows_in_cache = kBlockBytes / (std::max<std::size_t>(items.cols, 1) * element_bytes);
     plan.block_rows = std::clamp<std::size_t>(rows_in_cache / granule, 1, 8192 / granule) * granule;
     if (plan.survey > 0) plan.block_rows = std::max(plan.block_rows, kSurveyedBlockRows);
+    plan.most_queries = std::numeric_limits<std::size_t>::max();
+    if (plan.way == Way::dense)
+        plan.most_queries =
+            kDenseBytes / sizeof(float) / std::max<std::size_t>(items.rows, 1) / kMaxPanelWidth * kMaxPanelWidth;
     // Waves pay where hits are what a scan spends its time on: several queries or results, and many more items than
     // results. Threads meet after each wave, which a few queries are to outweigh by more rows.
     // A survey does more for cutoffs.

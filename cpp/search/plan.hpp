@@ -12,6 +12,7 @@ namespace aigc_fast {
 enum class Way {
     direct,   // score the allowed items canonically, without a scan
     f32,      // scan float32 rows
+    dense,    // scan float32 rows, keep all bounds and select from them
     bf16,     // scan rows rounded to bfloat16 on the fly, where the CPU multiplies them
     int8,     // scan int8 codes: the index's, or made on the fly
     cascade,  // scan heads first, where the index has them
@@ -25,12 +26,14 @@ struct Plan {
     Way way;
     double direct_cost;  // estimates, nanoseconds of one core
     double f32_cost;
-    double bf16_cost;  // infinite without kernels
+    double dense_cost;  // infinite for few queries, many items, pages or allow-lists a query
+    double bf16_cost;   // infinite without kernels
     double int8_cost;
     double cascade_cost;  // infinite without heads
     int threads;
     std::size_t block_rows;    // rows scanned at a time: as many as stay in cache
     std::size_t survey;        // so many most promising rows come before all others; 0: none are known
+    std::size_t most_queries;  // at a time
     std::size_t first_stride;  // the first wave scans one in so many blocks, each further one kWaveGrowth times as many
 };
 

@@ -16,6 +16,7 @@
 #include "score/scorer.hpp"
 #include "search/cascade_scanner.hpp"
 #include "search/code_scanner.hpp"
+#include "search/dense_bounds.hpp"
 #include "search/f32_scanner.hpp"
 #include "search/plan.hpp"
 #include "search/query_group.hpp"
@@ -27,9 +28,10 @@
 namespace aigc_fast {
 namespace {
 
-constexpr std::size_t kHits = 768;          // most hits between two looks at the cutoffs: those of the largest tile
-constexpr std::size_t kTasksPerThread = 8;  // so that no thread waits long for the last one
 constexpr std::uint32_t kRowsBetweenCheckpoints = 1 << 16;  // of rows scored one by one
+constexpr std::size_t kHits = 768;           // most hits between two looks at the cutoffs: those of the largest tile
+constexpr std::size_t kTasksPerThread = 8;   // so that no thread waits long for the last one
+constexpr std::size_t kScoredTogether = 24;  // rows of one query, so that kernels and its own row are used well
 static_assert(kHits >= kScanTileRows * kMaxPanelWidth && kHits >= kCodePanel * kMaxCodeTileBlocks * kCodeRows);
 
 // What every search shares.
@@ -247,6 +249,51 @@ std::vector<std::size_t> scan_and_score(const Search& search, const QueryGroup& 
     return failed;
 }
 
+// Keeps all bounds, selects from them and scores what was selected, a block of rows for all queries that want some of
+// them: where many do, rows come from memory once.
+template <class Selector>
+void search_densely(const Search& search, const QueryGroup& group, Selector& selector) {
+    const auto started = std::chrono::steady_clock::now();
+    const int threads = search.plan.threads;
+    const std::size_t rows = search.items.rows();
+    const F32Scanner scanner(group, search.items, search.options.metric, *search.kernels.f32, threads);
+    const DenseBounds bounds(group, scanner, search.filter, rows, search.plan.block_rows, threads);
+    const std::vector<DenseBounds::Candidates> candidates = bounds.candidates(selector.wanted(), threads);
+    const auto scanned = std::chrono::steady_clock::now();
+
+    std::vector<Scorer::Scratch> scratch(static_cast<std::size_t>(threads));
+    std::size_t most = 1;
+    for (const auto& of_query : candidates) most = std::max(most, of_query.rows.size());
+    const std::size_t block_rows = std::max(search.plan.block_rows, kScoredTogether * rows / most);
+    parallel_for((rows + block_rows - 1) / block_rows, threads, [&](std::size_t block, std::size_t worker) {
+        search.checkpoint(worker);
+        for (std::size_t q = 0; q < group.count(); ++q) {
+            const std::vector<std::uint32_t>& list = candidates[q].rows;
+            const auto from = std::lower_bound(list.begin(), list.end(), block * block_rows);
+            double* scores = candidates[q].scores.get() + (from - list.begin());
+            const auto keep = [&](const Scored& result) { *scores++ = result.score; };
+            ScoreQueue queue(search.scorer, group.row(q), group.norm(q), scratch[worker]);
+            for (auto row = from; row != list.end() && *row < (block + 1) * block_rows; ++row) queue.push(*row, keep);
+            queue.flush(keep);
+        }
+    });
+    parallel_for(group.count(), threads, [&](std::size_t q, std::size_t) {
+        auto results = selector.collector();
+        for (std::size_t i = 0; i < candidates[q].rows.size(); ++i) {
+            const std::uint32_t row = candidates[q].rows[i];
+            const Scored result{candidates[q].scores[i], search.scorer.id(row), row};
+            if (search.filter.score_allowed(group.index(q), result)) results.add(result);
+        }
+        selector.write(group.index(q), results.sorted());
+    });
+    if (SearchReport* report = search.options.report; report != nullptr) {
+        using Seconds = std::chrono::duration<double>;
+        report->scan_seconds += Seconds(scanned - started).count();
+        report->score_seconds += Seconds(std::chrono::steady_clock::now() - scanned).count();
+        for (const auto& of_query : candidates) report->hits.fetch_add(of_query.rows.size(), std::memory_order_relaxed);
+    }
+}
+
 // One way of searching a group; returns the queries to search once more, without guesses.
 template <class Selector>
 std::vector<std::size_t> search_group(const Search& search, const QueryGroup& group, bool guess, Selector& selector) {
@@ -254,6 +301,10 @@ std::vector<std::size_t> search_group(const Search& search, const QueryGroup& gr
     const int threads = search.plan.threads;
     if (search.plan.way == Way::direct) {
         score_directly(search, group, selector);
+        return {};
+    }
+    if (search.plan.way == Way::dense) {
+        search_densely(search, group, selector);
         return {};
     }
     if (search.plan.way == Way::f32)
@@ -280,7 +331,7 @@ std::vector<std::size_t> search_group(const Search& search, const QueryGroup& gr
 template <class Selector>
 void run(const Search& search, Selector& selector) {
     const std::size_t query_count = search.queries.rows();
-    const std::size_t group_size = selector.group_size();
+    const std::size_t group_size = std::min(selector.group_size(), search.plan.most_queries);
     if (SearchReport* report = search.options.report; report != nullptr) {
         report->way = name_of(search.plan.way);
         report->isa = search.kernels.isa;
@@ -288,6 +339,7 @@ void run(const Search& search, Selector& selector) {
         report->block_rows = search.plan.block_rows;
         report->direct_cost = search.plan.direct_cost;
         report->f32_cost = search.plan.f32_cost;
+        report->dense_cost = search.plan.dense_cost;
         report->bf16_cost = search.plan.bf16_cost;
         report->int8_cost = search.plan.int8_cost;
         report->cascade_cost = search.plan.cascade_cost;

@@ -25,13 +25,26 @@ class ResultFilter {
 
     // By row alone. The cost is paid for candidates only, never for every item.
     bool row_allowed(std::size_t query, std::uint32_t row) const {
+        if (hidden(row)) return false;
+        if (filter_.exclude.indptr != nullptr && contains(filter_.exclude, query, row)) return false;
+        return filter_.allow.indptr == nullptr || contains(filter_.allow, query, row);
+    }
+
+    // From all queries.
+    bool hidden(std::uint32_t row) const {
         // Rows may be removed while we look; whatever we read, what was removed after our version is still ours.
         if (filter_.removed_at != nullptr &&
             __atomic_load_n(filter_.removed_at + row, __ATOMIC_RELAXED) <= filter_.version)
-            return false;
-        if (!allowed_.empty() && !allowed_[row]) return false;
-        if (filter_.exclude.indptr != nullptr && contains(filter_.exclude, query, row)) return false;
-        return filter_.allow.indptr == nullptr || contains(filter_.allow, query, row);
+            return true;
+        return !allowed_.empty() && !allowed_[row];
+    }
+
+    template <class Visit>
+    void for_excluded(std::size_t query, Visit visit) const {
+        const IdLists& lists = filter_.exclude;
+        if (lists.indptr == nullptr) return;
+        for (auto at = lists.indptr[query]; at < lists.indptr[query + 1]; ++at)
+            visit(static_cast<std::size_t>(lists.ids[at]));
     }
 
     // By canonical score.

@@ -24,6 +24,9 @@ class ThresholdSelector {
     // Every copy is a result.
     std::size_t copies_wanted() const { return std::numeric_limits<std::size_t>::max(); }
 
+    // Results a query.
+    std::size_t wanted() const { return std::numeric_limits<std::size_t>::max(); }
+
     std::size_t group_size() const { return 256; }  // hits of one group are held twice
 
     void begin(const QueryGroup& group, std::size_t workers, bool guess);

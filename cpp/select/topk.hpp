@@ -36,6 +36,9 @@ class TopKSelector {
     // How many queries to search at a time, so that the candidates of all threads stay in cache and memory is bounded.
     std::size_t group_size() const;
 
+    // Results a query.
+    std::size_t wanted() const { return k_; }
+
     // Of identical items, none after the first so many in the order of ids can be a result.
     std::size_t copies_wanted() const { return copies_wanted_; }
 

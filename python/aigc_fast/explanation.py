@@ -22,8 +22,8 @@ class Explanation:
     rows
         Rows of each segment.
     reports
-        For each segment: ``way`` ("direct", "f32", "bf16", "int8" or "cascade"), the planner's estimates
-        ``direct_cost``, ``f32_cost``, ``bf16_cost``, ``int8_cost`` and ``cascade_cost`` (nanoseconds of one core),
+        For each segment: ``way`` ("direct", "f32", "dense", "bf16", "int8" or "cascade"), the planner's estimates
+        ``direct_cost``, ``f32_cost``, ``dense_cost``, ``bf16_cost``, ``int8_cost`` and ``cascade_cost`` (nanoseconds of one core),
         ``isa``, ``threads``, ``block_rows``, ``head_pairs`` and ``head_hits`` (pairs of queries and rows whose heads
         were scanned, and those that heads could not rule out), ``hits`` (rows that the scan could not rule out when it
         saw them), ``scored`` (canonical scores), ``scan_seconds`` and ``score_seconds``.
@@ -40,7 +40,7 @@ class Explanation:
     def __str__(self) -> str:
         lines = [] if self.rows else [f"0 rows, {self.queries} queries"]
         for rows, r, survivors in zip(self.rows, self.reports, self.survivors, strict=True):
-            costs = {way: getattr(r, f"{way}_cost") for way in ("direct", "f32", "bf16", "int8", "cascade")}
+            costs = {way: getattr(r, f"{way}_cost") for way in ("direct", "f32", "dense", "bf16", "int8", "cascade")}
             estimates = ", ".join(f"{way} {cost / 1e6:.2f} ms" for way, cost in costs.items() if np.isfinite(cost))
             lines += [
                 f"{rows:,} rows, {self.queries} queries: {r.way} on {r.isa}, {r.threads} threads,"

@@ -58,7 +58,7 @@ def test_metrics_and_special_rows(metric):
     rows[10::50] = 5 + rows[10::50] * np.float32(1e-6)
     queries = np.concatenate([rows[:60], rng.standard_normal((9, 33)).astype(np.float32)])
     index, model = CosineIndex(rows, metric=metric), Model(range(5000), rows)
-    for way in ("int8", "bf16", "f32", "direct"):
+    for way in ("int8", "bf16", "dense", "f32", "direct"):
         with scanned(way, threads=2, block_rows=64):
             assert_same(index.topk(queries, 40), model.topk(queries, 40, metric=metric))
             assert_same(index.threshold(queries, 0.4), model.threshold(queries, 0.4, metric=metric))
@@ -116,7 +116,7 @@ def test_chunks_equal_one_build():  # case 11
 def test_duplicates_are_told_apart_by_id():
     ids = np.random.default_rng(7).permutation(5000)
     index = CosineIndex(np.ones((5000, 6), np.float32), ids)
-    for way in ("direct", "f32", "bf16", "int8"):
+    for way in ("direct", "f32", "dense", "bf16", "int8"):
         with scanned(way, threads=2, block_rows=256):
             assert index.topk(np.ones((3, 6), np.float32), 7).ids.tolist() == [list(range(7))] * 3
 
@@ -169,7 +169,7 @@ def test_what_it_says_of_itself():
     assert (len(index), index.dim, index.metric) == (10_000, 128, "cosine")
     assert index.nbytes <= 0.3 * rows.nbytes
     explanation = index.explain(rows[:64], 10)
-    assert explanation.reports[0].way in ("direct", "f32", "bf16", "int8")
+    assert explanation.reports[0].way in ("direct", "f32", "dense", "bf16", "int8")
     assert explanation.reports[0].scored >= 64 * 10
     assert "10,000 rows, 64 queries" in str(explanation)
 

@@ -157,12 +157,12 @@ def test_a_scan_may_be_asked_of_no_items() -> None:
 import numpy as np
 from aigc_fast import _core, cosine_threshold, cosine_topk
 none = np.ones((0, 3), np.float32)
-for way in ("f32", "bf16", "int8"):
+for way in ("f32", "dense", "bf16", "int8"):
     _core.override_plan(way, 2, 5)
     best, hits = cosine_topk(np.ones((2, 3)), none, 4), cosine_threshold(np.ones((2, 3)), none, 0)
     print(best.counts.tolist(), hits.indptr.tolist())
 """
-    assert run_python(code).splitlines() == ["[0, 0] [0, 0, 0]"] * 3
+    assert run_python(code).splitlines() == ["[0, 0] [0, 0, 0]"] * 4
 
 
 def test_out_is_written_and_returned() -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from aigc_fast import _core, available_isas
 
 ISAS = available_isas()
-PATHS = ("direct", "f32", "bf16", "int8")
+PATHS = ("direct", "f32", "dense", "bf16", "int8")
 BF16_ISAS = ("avx512_bf16", "scalar")  # elsewhere float32 is as fast
 
 

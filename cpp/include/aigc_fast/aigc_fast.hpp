@@ -51,12 +51,13 @@ struct ItemCodes;  // int8 codes of the items, for faster scans: see index/item_
 
 // What a search chose and did.
 struct SearchReport {
-    const char* way = "";  // "direct", "f32", "bf16", "int8" or "cascade"
+    const char* way = "";  // "direct", "f32", "dense", "bf16", "int8" or "cascade"
     const char* isa = "";
     int threads = 0;
     std::size_t block_rows = 0;
     double direct_cost = 0.0;  // the planner's estimates, nanoseconds of one core
     double f32_cost = 0.0;
+    double dense_cost = 0.0;
     double bf16_cost = 0.0;
     double int8_cost = 0.0;
     double cascade_cost = 0.0;
