@@ -133,6 +133,8 @@ class SearchReport:
     @property
     def cascade_cost(self) -> float: ...
     @property
+    def dense_cost(self) -> float: ...
+    @property
     def direct_cost(self) -> float: ...
     @property
     def f32_cost(self) -> float: ...
@@ -201,7 +203,7 @@ def override_plan(
     first_stride: typing.SupportsInt | typing.SupportsIndex = 0,
 ) -> None:
     """
-    For tests: make small inputs take the ways of large ones ('direct', 'f32', 'bf16', 'int8', 'cascade'); without arguments, let the planner choose again.
+    For tests: make small inputs take the ways of large ones ('direct', 'f32', 'dense', 'bf16', 'int8', 'cascade'); without arguments, let the planner choose again.
     """
 
 def override_sparse_plan(
