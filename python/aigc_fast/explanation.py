@@ -24,9 +24,9 @@ class Explanation:
     reports
         For each segment: ``way`` ("direct", "f32", "dense", "bf16", "int8" or "cascade"), the planner's estimates
         ``direct_cost``, ``f32_cost``, ``dense_cost``, ``bf16_cost``, ``int8_cost`` and ``cascade_cost`` (nanoseconds of
-        one core), ``isa``, ``threads``, ``block_rows``, ``head_pairs`` and ``head_hits`` (pairs of queries and rows whose heads
-        were scanned, and those that heads could not rule out), ``hits`` (rows that the scan could not rule out when it
-        saw them), ``scored`` (canonical scores), ``scan_seconds`` and ``score_seconds``.
+        one core), ``isa``, ``threads``, ``block_rows``, ``head_pairs`` and ``head_hits`` (pairs of queries and rows
+        whose heads were scanned, and those that heads could not rule out), ``hits`` (rows that the scan could not rule
+        out when it saw them), ``scored`` (canonical scores), ``scan_seconds`` and ``score_seconds``.
     survivors
         For each segment: the share of pairs that heads could not rule out of a sample when the index was built; None
         without heads.
