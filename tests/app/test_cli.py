@@ -193,7 +193,12 @@ def test_demo(monkeypatch, ratings, tmp_path):
 def test_interruption_keeps_the_checkpoint(rating_file, tmp_path, capsys):
     arguments = ["recommend", "--ratings", str(rating_file), "--user", "1", "--checkpoints", str(tmp_path)]
     with subprocess.Popen(
-        [*PROGRAM, *arguments, "--epochs", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*PROGRAM, *arguments, "--epochs", "100000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in its background without it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 120
         while not list(tmp_path.glob("*.safetensors")):
