@@ -298,6 +298,8 @@ def test_ctrl_c_in_a_process_keeps_the_last_epoch(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"},
+        # A shell starts what runs in its background without it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not path.exists() and process.poll() is None and time.monotonic() < deadline:
