@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from aigc_fast import _core
     from aigc_fast.explanation import Explanation
     from aigc_fast.gpu.index import IndexOnGpu
     from aigc_fast.segments import Ids
@@ -105,13 +104,9 @@ class CosineIndex:
         self._on_gpu = _on_gpu(gpu, metric)
 
     def _begin(self, base: Segment, next_id: int) -> None:
-        self._writer = SegmentWriter(base.rows, self._encode)
+        self._writer = SegmentWriter(base.rows, self._coder)
         self._next_id = next_id
         self._snapshot = Snapshot((base, self._writer.tail(0)), 0, len(base))
-
-    def _encode(self, rows: npt.NDArray[Any], ids: Ids | None) -> _core.ItemCodes | None:
-        """Codes of rows that come later, like those of the first."""
-        return self._coder.encode(rows, ids, self._snapshot.segments[0].codes)
 
     # Searching
 
@@ -250,7 +245,7 @@ class CosineIndex:
             snapshot = self._snapshot
             segments = snapshot.searched
             plain = len(segments) == 1 and segments[0].removed == 0
-            segment = segments[0] if plain else self._writer.merged(list(segments), snapshot.version)
+            segment = segments[0] if plain else self._writer.merged(list(segments), snapshot)
             return index_file.state_of(segment, self._metric, self._next_id)
 
     @classmethod

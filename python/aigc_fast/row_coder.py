@@ -29,9 +29,7 @@ class RowCoder:
         codes = self._encode(rows, ids, progress)
         return None if codes is None else index_head.with_head(rows, codes, self._metric, threads(self._num_threads))
 
-    def encode(
-        self, rows: npt.NDArray[Any], ids: Ids | None, like: _core.ItemCodes | None = None
-    ) -> _core.ItemCodes | None:
+    def encode(self, rows: npt.NDArray[Any], ids: Ids | None, like: _core.ItemCodes | None) -> _core.ItemCodes | None:
         """Code rows, with heads along the same directions as those of other codes."""
         codes = self._encode(rows, ids, progress=False)
         if codes is None or like is None or like.head is None:

@@ -10,11 +10,9 @@ import numpy as np
 from aigc_fast.segments import NEVER_REMOVED, Lookup, Segment, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy.typing as npt
 
-    from aigc_fast import _core
+    from aigc_fast.row_coder import RowCoder
     from aigc_fast.segments import Ids
 
 _TAIL_ROWS = 4096  # a tail this long becomes a segment
@@ -30,15 +28,13 @@ class SegmentWriter:
     ----------
     like
         Rows whose dtype and columns all others have.
-    encode
-        Makes the codes of (rows, ids).
+    coder
+        Makes the codes of new segments.
     """
 
-    def __init__(
-        self, like: npt.NDArray[Any], encode: Callable[[npt.NDArray[Any], Ids], _core.ItemCodes | None]
-    ) -> None:
+    def __init__(self, like: npt.NDArray[Any], coder: RowCoder) -> None:
         self._columns, self._dtype = like.shape[1], like.dtype
-        self._encode = encode
+        self._coder = coder
         self._marked_version = 0
         self._marked: list[tuple[npt.NDArray[np.uint32], Ids]] = []  # (marks, rows) of that version
 
@@ -73,7 +69,7 @@ class SegmentWriter:
     def _compacted(self, snapshot: Snapshot) -> Snapshot:
         """Copy what is left of segments that have lost half of their rows."""
         segments = [
-            self.merged([segment], snapshot.version)
+            self.merged([segment], snapshot)
             if len(segment) >= _TAIL_ROWS and 2 * segment.removed > len(segment)
             else segment
             for segment in snapshot.segments[:-1]
@@ -92,10 +88,10 @@ class SegmentWriter:
         all_ids[length:wanted] = ids
         tail = replace(tail, rows=all_rows[:wanted], lookup=Lookup(all_ids[:wanted]))
         if wanted >= _TAIL_ROWS:
-            sealed.append(self.merged([tail], snapshot.version))
+            sealed.append(self.merged([tail], snapshot))
             tail = self.tail(0)
             while len(sealed) > 2 and len(sealed[-2]) < 2 * len(sealed[-1]):  # the first may be the caller's array
-                sealed[-2:] = [self.merged(sealed[-2:], snapshot.version)]
+                sealed[-2:] = [self.merged(sealed[-2:], snapshot)]
         return Snapshot((*sealed, tail), snapshot.version, snapshot.count + rows.shape[0])
 
     def tail(self, room: int) -> Segment:
@@ -112,12 +108,12 @@ class SegmentWriter:
             marks = np.concatenate([marks[:length], np.full(room - length, NEVER_REMOVED)])
         return replace(tail, rows=all_rows[:length], lookup=Lookup(all_ids[:length]), removed_at=marks)
 
-    def merged(self, segments: list[Segment], version: int) -> Segment:
-        """Copy the rows that are left, coded anew."""
-        alive = [segment.alive(version) for segment in segments]
+    def merged(self, segments: list[Segment], snapshot: Snapshot) -> Segment:
+        """Copy the rows that a snapshot shows of some segments, coded anew like its first."""
+        alive = [segment.alive(snapshot.version) for segment in segments]
         rows = np.concatenate([segment.rows[keep] for segment, keep in zip(segments, alive, strict=True)])
         ids = np.concatenate([segment.all_ids[keep] for segment, keep in zip(segments, alive, strict=True)])
-        return Segment(rows, Lookup(ids), self._encode(rows, ids))
+        return Segment(rows, Lookup(ids), self._coder.encode(rows, ids, snapshot.segments[0].codes))
 
 
 def _room(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

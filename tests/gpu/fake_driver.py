@@ -72,6 +72,8 @@ class FakeDriver:
         self._events: dict[int, bool] = {}
         self._functions: list[str] = []
         self._shared: dict[int, int] = {}  # bytes that functions may have, where more than the usual 48 KiB
+        self._running = False
+        self._freed_meanwhile: list[int] = []
         self._capture: tuple[int, list[Callable[[], bool | None]]] | None = None  # stream, graph
         self._lock = threading.RLock()
         self._thread = threading.local()
@@ -144,15 +146,21 @@ class FakeDriver:
     def run(self, stream: int | None = None) -> None:
         """Run what is enqueued until a stream (None: every one) has nothing left."""
         wanted = None if stream is None else _ALIASES.get(stream, stream)
-        while any(self._streams.values()) if wanted is None else self._streams[wanted]:
-            queues = [queue for queue in self._streams.values() if queue]
-            self._random.shuffle(queues)
-            for queue in queues:
-                if queue[0]() is not False:  # False: an event has not happened yet
-                    queue.popleft()
-                    break
-            else:
-                raise RuntimeError("streams wait for each other")
+        self._running = True
+        try:
+            while any(self._streams.values()) if wanted is None else self._streams[wanted]:
+                queues = [queue for queue in self._streams.values() if queue]
+                self._random.shuffle(queues)
+                for queue in queues:
+                    if queue[0]() is not False:  # False: an event has not happened yet
+                        queue.popleft()
+                        break
+                else:
+                    raise RuntimeError("streams wait for each other")
+        finally:
+            self._running = False
+        while self._freed_meanwhile:
+            self._mem_free(self._freed_meanwhile.pop())
 
     # The driver's functions: without a return value they succeed.
 
@@ -285,6 +293,9 @@ class FakeDriver:
 
     @_function("cuMemFree_v2", c_uint64)
     def _mem_free(self, address: int) -> None:
+        if self._running:  # Python's collector came by while a kernel is simulated: as if the kernel had ended before
+            self._freed_meanwhile.append(address)
+            return
         self.run()
         self.in_use -= self.machine.heap.size_of(address)
         self.machine.heap.free(address)

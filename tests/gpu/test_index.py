@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,29 @@ def test_verify(driver: FakeDriver) -> None:
             index.verify(9)
     finally:
         X[5] *= -1
+
+
+def test_memory_is_freed_with_the_index(driver: FakeDriver) -> None:
+    index = CosineIndex(X, device="cuda")
+    index.topk(Q, 2)
+    index.add(X)
+    assert driver.machine.heap.allocations > 0
+    gc.disable()
+    try:
+        del index
+        driver.run()
+        assert driver.machine.heap.allocations == 0
+    finally:
+        gc.enable()
+
+
+def test_memory_freed_while_a_kernel_runs(driver: FakeDriver) -> None:
+    dropped = [CosineIndex(X, device="cuda")]
+    dropped[0].topk(Q, 2)
+    driver.watch = lambda kernel, arguments: dropped.clear()
+    assert_same_results(CosineIndex(X, device="cuda").topk(Q, 2), CosineIndex(X).topk(Q, 2))
+    driver.run()
+    assert driver.machine.heap.allocations == 0
 
 
 def test_readers_keep_their_snapshot(driver: FakeDriver, fakes: SimpleNamespace) -> None:

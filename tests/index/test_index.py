@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -160,6 +162,18 @@ def test_pickle_and_copy_are_independent():
         assert twin.add(rows[:1]).tolist() == [5000]
         twin.remove([0, 5000])
     assert_equal(index, model, rows[:5])
+
+
+def test_memory_is_freed_with_the_index():
+    index = CosineIndex(np.eye(300, 8, dtype=np.float32))
+    index.add(np.ones((5000, 8), np.float32))
+    gone = weakref.ref(index)
+    gc.disable()
+    try:
+        del index
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_what_it_says_of_itself():
