@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cfenv>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <list>
@@ -12,10 +13,22 @@
 #include <system_error>
 #include <thread>
 
+#include "base/woken_thread.hpp"
+
 namespace aigc_fast {
 namespace {
 
 using Body = std::function<void(std::size_t task, std::size_t worker)>;
+
+// How long a thread looks out for what comes next before it sleeps. A search hands out several jobs in quick
+// succession, and to wake a thread takes longer than most of the gaps between them.
+constexpr std::chrono::microseconds kPatience{50};
+
+template <class Condition>
+void look_out(Condition condition) {
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (!condition() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+}
 
 struct Job {
     Job(const Body& to_run, std::size_t task_count, std::size_t helpers)
@@ -24,35 +37,60 @@ struct Job {
     const Body& body;
     const std::size_t tasks;
     std::atomic<std::size_t> next_task{0};
-    // Guarded by the pool's mutex:
-    std::size_t helpers_wanted;      // how many pool threads may still join
-    std::size_t helpers_inside = 0;  // how many are at work now
-    std::size_t next_worker = 1;     // the caller is worker 0
-    std::exception_ptr error;        // the first one
+    // Changed under the pool's mutex:
+    std::size_t helpers_wanted;                  // how many pool threads may still join
+    std::atomic<std::size_t> helpers_inside{0};  // how many are at work now
+    std::size_t next_worker = 1;                 // the caller is worker 0
+    std::exception_ptr error;                    // the first one
 };
 
 class Pool {
   public:
     void run(Job& job) {
-        {
-            std::lock_guard lock(mutex_);
-            add_threads(job.helpers_wanted);
-            jobs_.push_back(&job);
-        }
-        wake_.notify_all();
-        drain(job, 0);
         std::unique_lock lock(mutex_);
+        add_threads(job.helpers_wanted);
+        jobs_.push_back(&job);
+        ++announced_;
+        wake_helpers(job.helpers_wanted);
+        lock.unlock();
+        drain(job, 0);
+        lock.lock();
         jobs_.remove(&job);
-        done_.wait(lock, [&] { return job.helpers_inside == 0; });
+        const auto alone = [&] { return job.helpers_inside == 0; };
+        if (alone()) return;
+        lock.unlock();
+        look_out(alone);
+        lock.lock();
+        done_.wait(lock, alone);
     }
 
   private:
+    struct Helper {
+        const pthread_t thread = pthread_self();
+        // Changed under the pool's mutex:
+        bool asleep = false;
+        Helper* asleep_before = nullptr;
+        std::condition_variable wake;
+        WokenThread woken;
+    };
+
     // Detached: workers live as long as the process, so that exit and fork have nothing to join. Where the system
     // gives no more threads, those that are there (at least the caller) do the work.
     void add_threads(std::size_t wanted) {
         try {
             for (; threads_ < wanted; ++threads_) std::thread([this] { work(); }).detach();
         } catch (const std::system_error&) {
+        }
+    }
+
+    // As many as are wanted beside those that look out.
+    void wake_helpers(std::size_t wanted) {
+        for (; wanted > looking_out_ && last_asleep_ != nullptr; --wanted) {
+            Helper& helper = *last_asleep_;
+            last_asleep_ = helper.asleep_before;
+            helper.asleep = false;
+            helper.woken.keep_away_from_here(helper.thread);
+            helper.wake.notify_one();
         }
     }
 
@@ -68,32 +106,50 @@ class Pool {
 
     void work() {
         std::fesetenv(FE_DFL_ENV);  // a thread inherits its creator's
+        Helper self;
         std::unique_lock lock(mutex_);
         for (;;) {
-            Job* job = nullptr;
-            wake_.wait(lock, [&] {
-                for (Job* candidate : jobs_)
-                    if (candidate->helpers_wanted > 0 && candidate->next_task.load() < candidate->tasks) {
-                        job = candidate;
-                        return true;
-                    }
-                return false;
-            });
-            --job->helpers_wanted;
-            ++job->helpers_inside;
-            const std::size_t worker = job->next_worker++;
+            if (Job* job = wanted_job(); job != nullptr) {
+                --job->helpers_wanted;
+                ++job->helpers_inside;
+                const std::size_t worker = job->next_worker++;
+                lock.unlock();
+                drain(*job, worker);
+                lock.lock();
+                if (--job->helpers_inside == 0) done_.notify_all();
+                continue;
+            }
+            ++looking_out_;
+            const std::size_t seen = announced_;
             lock.unlock();
-            drain(*job, worker);
+            look_out([&] { return announced_ != seen; });
             lock.lock();
-            if (--job->helpers_inside == 0) done_.notify_all();
+            --looking_out_;
+            if (wanted_job() != nullptr) continue;
+            self.asleep = true;
+            self.asleep_before = last_asleep_;
+            last_asleep_ = &self;
+            self.wake.wait(lock, [&] { return !self.asleep; });
+            lock.unlock();
+            self.woken.go_anywhere();
+            lock.lock();
         }
     }
 
+    Job* wanted_job() const {
+        for (Job* job : jobs_)
+            if (job->helpers_wanted > 0 && job->next_task.load() < job->tasks) return job;
+        return nullptr;
+    }
+
     std::mutex mutex_;
-    std::condition_variable wake_;
     std::condition_variable done_;
+    // Changed under the mutex:
     std::list<Job*> jobs_;
+    std::atomic<std::size_t> announced_{0};  // jobs so far
+    Helper* last_asleep_ = nullptr;
     std::size_t threads_ = 0;
+    std::size_t looking_out_ = 0;
 };
 
 // The pool is never destroyed: its detached threads may outlive static destructors. In a forked child its threads

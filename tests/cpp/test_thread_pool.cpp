@@ -1,4 +1,7 @@
-// The thread pool: every task once, exceptions, nesting, concurrent callers, forks.
+// The thread pool: every task once, exceptions, nesting, concurrent callers, threads that slept, forks.
+#ifdef __linux__
+#include <sched.h>
+#endif
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -117,6 +120,46 @@ void many_callers_at_once() {
     CHECK(right.load() == 8 * 50);
 }
 
+// Two threads, of which one has slept, are inside at once; returns whether `holds` did in both.
+template <class Condition>
+bool holds_in_woken_threads(Condition holds) {
+    std::atomic<int> inside{0};
+    std::atomic<int> right{0};
+    std::this_thread::sleep_for(std::chrono::milliseconds(3));
+    parallel_for(2, 2, [&](std::size_t, std::size_t) {
+        right.fetch_add(holds());
+        inside.fetch_add(1);
+        while (inside.load() < 2) std::this_thread::yield();
+    });
+    return right.load() == 2;
+}
+
+void woken_threads_may_run_anywhere() {
+    for (int repeat = 0; repeat < 50; ++repeat) CHECK(holds_in_woken_threads([] { return true; }));
+#ifdef __linux__
+    cpu_set_t all;
+    CHECK(sched_getaffinity(0, sizeof all, &all) == 0);
+    for (int repeat = 0; repeat < 50; ++repeat)
+        CHECK(holds_in_woken_threads([&] {
+            cpu_set_t own;
+            return sched_getaffinity(0, sizeof own, &own) == 0 && CPU_EQUAL(&own, &all);
+        }));
+    // Nor do they need a second CPU: a thread of one's own, whose affinity new threads inherit, has one.
+    std::thread([] {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(sched_getcpu(), &one);
+        CHECK(sched_setaffinity(0, sizeof one, &one) == 0);
+        std::atomic<int> runs{0};
+        for (int repeat = 0; repeat < 5; ++repeat) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(3));
+            parallel_for(20, 6, [&](std::size_t, std::size_t) { runs.fetch_add(1); });
+        }
+        CHECK(runs.load() == 100);
+    }).join();
+#endif
+}
+
 // True where the child exits with 0 within a time that only a hang exceeds.
 bool child_succeeds() {
     const pid_t child = fork();
@@ -165,6 +208,7 @@ int main() {
     an_exception_stops_the_remaining_tasks();
     calls_nest();
     many_callers_at_once();
+    woken_threads_may_run_anywhere();
 #ifndef __SANITIZE_THREAD__  // ThreadSanitizer cannot follow a fork
     forks();
 #endif
