@@ -9,7 +9,7 @@ import stat
 import numpy as np
 import pytest
 
-from aigc_fast import CosineIndex, array_file
+from aigc_fast import CosineIndex, array_file, index_file
 
 from .model import Model, assert_equal
 
@@ -122,6 +122,69 @@ def test_foreign_files_are_refused(tmp_path):
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
     with pytest.raises(ValueError, match="damaged"):
         CosineIndex.load(path)
+
+
+@pytest.fixture(scope="module")
+def states():
+    """States with heads and ids, with centred codes, and without codes."""
+    rng = np.random.default_rng(3)
+    flat = rng.standard_normal((16400, 8)) @ rng.standard_normal((8, 96)) + 0.01 * rng.standard_normal((16400, 96))
+    centred = rng.standard_normal((6000, 48)) + 4
+    indexes = {
+        "heads": CosineIndex(flat.astype(np.float32), np.arange(16400) * 2),
+        "centred": CosineIndex(centred.astype(np.float32)),
+        "plain": CosineIndex(centred[:20].astype(np.float32), np.arange(20)[::-1] * 3),
+    }
+    states = {name: index._state() for name, index in indexes.items()}
+    assert "head_basis" in states["heads"][0]
+    assert "mean" in states["centred"][0]
+    assert states["plain"][0].keys() == {"rows", "ids"}
+    return states
+
+
+def broken_states(arrays, facts):
+    """Yield the state with one thing wrong each time, and the name of what is wrong."""
+    for name, array in arrays.items():
+        if name not in ("rows", "ids", "mean"):
+            yield name, {key: value for key, value in arrays.items() if key != name}, facts
+        wrong = (
+            [array.astype(np.int32), array[None], array[:0]] if name != "rows" else [array.astype(np.int32), array[0]]
+        )
+        wrong += [np.concatenate([array, array[:1]])] if name != "rows" else []
+        if name.endswith(("basis", "mean", "scale", "residual", "reach")):
+            wrong.append(np.where(np.arange(array.size).reshape(array.shape) == 3, np.float32("nan"), array))
+        if name.endswith("basis"):
+            wrong += [array[:, :-1], array[:-1], array[:, :0], array.T]
+        if name == "ids":
+            wrong += [np.append(array[:-1], array[0]), np.append(array[:-1], -1)]
+        for each in wrong:
+            yield name, {**arrays, name: each}, facts
+    values = {
+        "metric": ["", "dot"],
+        "next_id": ["", "x", "-1", "1.0", str(int(facts["next_id"]) - 1), "9" * 5000],
+        "rotated": ["", "2"],
+        "head_rotated": ["", "yes"],
+        "survivors": ["", "nan", "-0.1", "inf"],
+    }
+    for name in facts:
+        yield name, arrays, {key: value for key, value in facts.items() if key != name}
+        for value in values[name]:
+            yield name, arrays, {**facts, name: value}
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("kind", ["heads", "centred", "plain"])
+def test_what_does_not_fit_together_is_refused(tmp_path, states, monkeypatch, kind, mmap):
+    """Files with right checksums, each with one array or fact wrong."""
+    monkeypatch.setattr(array_file, "_flush", lambda _: None)
+    path = tmp_path / "items.index"
+    for name, arrays, facts in broken_states(*states[kind]):
+        index_file.save(path, arrays, facts)
+        with pytest.raises(ValueError, match=r"items\.index is damaged: ") as refused:
+            CosineIndex.load(path, mmap=mmap)
+        assert name.removeprefix("row_") in str(refused.value)
+    index_file.save(path, *states[kind])
+    CosineIndex.load(path, mmap=mmap).verify(5)
 
 
 def test_permissions_are_those_of_any_file(tmp_path, rows):
