@@ -110,6 +110,7 @@ class SegmentWriter:
 
     def merged(self, segments: list[Segment], snapshot: Snapshot) -> Segment:
         """Copy the rows that a snapshot shows of some segments, coded anew like its first."""
+        segments = segments or [snapshot.segments[0]]  # an empty one, of the index's dtype and columns
         alive = [segment.alive(snapshot.version) for segment in segments]
         rows = np.concatenate([segment.rows[keep] for segment, keep in zip(segments, alive, strict=True)])
         ids = np.concatenate([segment.all_ids[keep] for segment, keep in zip(segments, alive, strict=True)])

@@ -40,6 +40,19 @@ def test_round_trip(tmp_path, rows, mmap, changed, metric):
     assert_equal(loaded, model, rows[:4], metric=metric)
 
 
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("count", [0, 9, 5000])
+def test_an_index_of_no_rows_survives(tmp_path, rows, mmap, count):
+    index = CosineIndex(rows[:count])
+    index.remove(np.arange(count))
+    index.save(tmp_path / "items.index")
+    loaded = CosineIndex.load(tmp_path / "items.index", mmap=mmap)
+    assert len(loaded) == 0
+    assert (loaded.topk(rows[:1], 2).ids == -1).all()
+    assert loaded.add(rows[:2]).tolist() == [count, count + 1]
+    assert loaded.topk(rows[:1], 1).ids == count
+
+
 def test_centred_and_rotated_codes_survive(tmp_path):
     rng = np.random.default_rng(2)
     rows = (rng.standard_normal((6000, 48)) + 4).astype(np.float32)
