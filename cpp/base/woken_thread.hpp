@@ -1,6 +1,6 @@
-// Where a thread runs once it is woken. Linux may put it on its waker's CPU although others are idle (in virtual
-// machines, whose idle CPUs look as if they were taken away): the two then share one CPU for milliseconds, longer than
-// most searches take. So the waker forbids its own CPU to a sleeping thread, which takes the ban back when it runs.
+// Where a thread runs once it is woken. Linux may put it on its waker's CPU although others are idle (measured on a
+// virtual machine of two): they then share one CPU for milliseconds, longer than most searches take. So the waker
+// forbids its own CPU to a sleeping thread, which takes the ban back when it runs.
 #pragma once
 
 #include <pthread.h>

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import stat
 
 import numpy as np
@@ -46,11 +47,11 @@ def test_an_index_of_no_rows_survives(tmp_path, rows, mmap, count):
     index = CosineIndex(rows[:count])
     index.remove(np.arange(count))
     index.save(tmp_path / "items.index")
-    loaded = CosineIndex.load(tmp_path / "items.index", mmap=mmap)
-    assert len(loaded) == 0
-    assert (loaded.topk(rows[:1], 2).ids == -1).all()
-    assert loaded.add(rows[:2]).tolist() == [count, count + 1]
-    assert loaded.topk(rows[:1], 1).ids == count
+    for loaded in (CosineIndex.load(tmp_path / "items.index", mmap=mmap), pickle.loads(pickle.dumps(index))):
+        assert len(loaded) == 0
+        assert (loaded.topk(rows[:1], 2).ids == -1).all()
+        assert loaded.add(rows[:2]).tolist() == [count, count + 1]
+        assert loaded.topk(rows[:1], 1).ids == count
 
 
 def test_centred_and_rotated_codes_survive(tmp_path):
