@@ -31,11 +31,12 @@ const typename Array::value_type* data_or_null(const std::optional<Array>& array
 }
 
 // The vector's memory as an array, without a copy.
-template <class T>
-py::array_t<T, py::array::c_style> adopt(std::vector<T>&& values) {
-    auto owner = std::make_unique<std::vector<T>>(std::move(values));
-    const py::capsule free(owner.get(), [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
-    const std::vector<T>& kept = *owner.release();  // the capsule's from here on
+template <class T, class Allocator>
+py::array_t<T, py::array::c_style> adopt(std::vector<T, Allocator>&& values) {
+    using Vector = std::vector<T, Allocator>;
+    auto owner = std::make_unique<Vector>(std::move(values));
+    const py::capsule free(owner.get(), [](void* vector) { delete static_cast<Vector*>(vector); });
+    const Vector& kept = *owner.release();  // the capsule's from here on
     return py::array_t<T, py::array::c_style>(static_cast<py::ssize_t>(kept.size()), kept.data(), free);
 }
 

@@ -45,6 +45,7 @@ class Scorer {
                     Scratch& scratch, double* scores) const;
 
     std::int64_t id(std::uint32_t row) const { return ids_ == nullptr ? row : ids_[row]; }
+    const std::int64_t* ids() const { return ids_; }
 
     void prefetch(std::size_t row) const;
 

@@ -14,11 +14,8 @@ namespace aigc_fast {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-// What float32 arithmetic may add to an estimate: 16 roundings relative to |s*c| (they join sigma), and the roundings
-// of m.q and of the canonical score, which are at most 1 for cosine and Pearson.
-constexpr double kEstimateRounding = 0x1p-20;
-constexpr float kScoreRounding = 0x1p-21f;
-constexpr std::size_t kSharingPanels = 4;  // fewer are over before memory could follow
+constexpr double kEstimateRounding = 0x1p-20;  // relative to |s*c|, 16 roundings of float32: it joins sigma
+constexpr std::size_t kSharingPanels = 4;      // fewer are over before memory could follow
 
 }  // namespace
 
@@ -232,19 +229,6 @@ std::size_t CodeScanner::scan(const Worker& worker, std::size_t panel, const flo
     const std::size_t next =
         code_kernels_.scan(block, queries(panel, cutoffs), row / kCodeRows, hits, capacity, hit_count);
     return std::min(next * kCodeRows, worker.rows);
-}
-
-bool CodeScanner::bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const {
-    if (hit.row >= worker.rows) return false;
-    const RowKind kind = worker.kinds[hit.row];
-    if (kind != RowKind::coded && (kind < RowKind::copy || kind >= first_unwanted_copy_)) return false;
-    const std::size_t block = hit.row / kCodeRows;
-    const float score_rounding = metric_ == Metric::inner_product ? 0.0f : kScoreRounding;
-    const float allowance =
-        (worker.block.residual[block] + worker.block.reach[block] * sigma_[query]) * 1.00001f + score_rounding;
-    const float estimate = hit.approx + along_mean_[query];
-    *bounds = offset_[query] == kInfinity ? kUnbounded : Bounds{estimate - allowance, estimate + allowance};
-    return true;
 }
 
 }  // namespace aigc_fast

@@ -53,9 +53,25 @@ class CodeScanner {
     std::size_t scan(const Worker& worker, std::size_t panel, const float* cutoffs, std::size_t row, Hit* hits,
                      std::size_t capacity, std::size_t* hit_count) const;
     CodedQueries queries(std::size_t panel, const float* cutoffs) const;
-    bool bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const;
+    // False for a row that is never returned, or an unwanted copy. Inline: nothing is computed where nobody asks for
+    // bounds.
+    bool bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const {
+        if (hit.row >= worker.rows) return false;
+        const RowKind kind = worker.kinds[hit.row];
+        if (kind != RowKind::coded && (kind < RowKind::copy || kind >= first_unwanted_copy_)) return false;
+        const std::size_t block = hit.row / kCodeRows;
+        const float score_rounding = metric_ == Metric::inner_product ? 0.0f : kScoreRounding;
+        const float allowance =
+            (worker.block.residual[block] + worker.block.reach[block] * sigma_[query]) * 1.00001f + score_rounding;
+        const float estimate = hit.approx + along_mean_[query];
+        *bounds = offset_[query] == kUnbounded.upper ? kUnbounded : Bounds{estimate - allowance, estimate + allowance};
+        return true;
+    }
 
   private:
+    // The roundings of m.q and of the canonical score, which are at most 1 for cosine and Pearson.
+    static constexpr float kScoreRounding = 0x1p-21f;
+
     struct Panel {
         std::size_t begin;
         std::size_t count;

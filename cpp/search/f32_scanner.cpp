@@ -103,13 +103,4 @@ F32Queries F32Scanner::queries(std::size_t panel, const float* cutoffs) const {
             epsilons_.data() + first};
 }
 
-bool F32Scanner::bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const {
-    const float slack = worker.block.slack[hit.row];
-    if (std::isnan(slack)) return false;
-    const float allowance = epsilons_[query] * slack;
-    const bool bounded = allowance < kInfinity;  // false for NaN: an infinite epsilon on a zero row
-    *bounds = bounded ? Bounds{hit.approx - allowance, hit.approx + allowance} : kUnbounded;
-    return true;
-}
-
 }  // namespace aigc_fast

@@ -1,6 +1,7 @@
 // The float32 scan as the driver uses it: queries packed once, blocks of rows measured and scanned.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -56,8 +57,15 @@ class F32Scanner {
         kernels_.collect(bounds, cutoffs, spreads, rows, counts);
     }
 
-    // False for a row that is never returned.
-    bool bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const;
+    // False for a row that is never returned. Inline: nothing is computed where nobody asks for bounds.
+    bool bounds(const Worker& worker, std::size_t query, const Hit& hit, Bounds* bounds) const {
+        const float slack = worker.block.slack[hit.row];
+        if (std::isnan(slack)) return false;
+        const float allowance = epsilons_[query] * slack;
+        const bool bounded = allowance < kUnbounded.upper;  // false for NaN: an infinite epsilon on a zero row
+        *bounds = bounded ? Bounds{hit.approx - allowance, hit.approx + allowance} : kUnbounded;
+        return true;
+    }
 
   private:
     bool few() const { return group_.count() <= kFewQueries; }

@@ -17,16 +17,19 @@ constexpr double kMeasurePerRow = 8.0;       // its root and reciprocal
 constexpr double kReadPerByte = 0.05;        // from memory, for all queries of a scan at once
 constexpr double kCacheBytes = 8 << 20;      // items that take less are near after the first search
 constexpr double kScanPerCall = 2000.0;      // panels, candidate buffers
-// A result: candidates offered, cut and scored on the way to it, whose rows come from memory one by one.
-constexpr double kResult = 65.0;
-constexpr double kResultPerElement = 0.42;
-// What bounds let through in vain, beside a result: bounds over the spread of scores, which is about 1 / sqrt(columns).
-constexpr double kBf16Survivors = 0.0086;
-constexpr double kInt8Survivors = 0.045;
-constexpr double kFirstHitsPerQuery = 2500.0;
+constexpr double kResult = 20.0;             // its score and place in the order
+constexpr double kResultPerElement = 0.105;
+constexpr double kOffered = 15.0;  // a candidate on the way to it
+constexpr double kReached = 33.0;  // a result of a threshold search: no candidates, little order
+constexpr double kReachedPerElement = 0.03;
+// What bounds let through in vain, beside a result: bounds over the spread of scores, which is about 1 / sqrt(columns),
+// times the depth of the results in the tail of the scores.
+constexpr double kBf16Survivors = 0.0025;
+constexpr double kInt8Survivors = 0.012;
+constexpr double kFirstHitsPerQuery = 1000.0;
 constexpr double kDensePerPair = 1.0;  // a bound kept and looked at
-constexpr double kDenseResult = 40.0;
-constexpr double kDenseResultPerElement = 0.16;
+constexpr double kDenseResult = 34.0;
+constexpr double kDenseResultPerElement = 0.09;
 constexpr double kLayOutPerByte = 0.015;  // turning codes that lie row after row into blocks
 constexpr double kCodePerRow = 40.0;      // coding a row on the fly, beside its elements
 constexpr double kRefinePerPair = 12.0;   // what a head lets through, beside its elements
@@ -69,6 +72,25 @@ std::size_t rows_to_survey(const Matrix& queries, const Matrix& items, const Dem
     return demand.top_k && queries.rows == 1 && wanted <= items.rows / kSurveyAtMostOneIn ? wanted : 0;
 }
 
+// What finding and scoring the results of all queries takes, once a scan has looked at the rows, and what `survivors`
+// (one of the constants above) add to it. Of rows in random order, one in n is among the k best of the n before it with
+// probability k / n: k * (1 + log(rows / k)) are candidates. Depth: where the tail of a normal distribution holds k.
+struct ResultCosts {
+    double all;
+    double depth;
+
+    double with(double survivors) const { return all * (1.0 + survivors * depth); }
+};
+
+ResultCosts result_costs(const Matrix& queries, const Matrix& items, const Demand& demand) {
+    const auto dim = static_cast<double>(items.cols);
+    const auto wanted = static_cast<double>(std::min(demand.hits, items.rows));
+    const double rarity = wanted > 0.0 ? std::log(static_cast<double>(items.rows) / wanted) : 0.0;
+    const double each = demand.top_k ? kResult + kResultPerElement * dim + kOffered * (1.0 + rarity)
+                                     : kReached + kReachedPerElement * dim;
+    return {static_cast<double>(queries.rows) * wanted * each, std::sqrt(2.0 * rarity * dim)};
+}
+
 double pairs_to_score(const Matrix& queries, const Matrix& items, const Filter& filter) {
     const auto query_count = static_cast<double>(queries.rows);
     if (filter.allow.indptr != nullptr)
@@ -104,9 +126,8 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const double elements = rows * dim;
     const KernelCosts& costs = kernels.costs;
     const double score = kScorePerPair + kScorePerElement * dim;
-    const double results = query_count * static_cast<double>(demand.hits) * (kResult + kResultPerElement * dim);
-    const double bf16_results = results * (1.0 + kBf16Survivors * std::sqrt(dim));
-    const double int8_results = results * (1.0 + kInt8Survivors * std::sqrt(dim));
+    const ResultCosts results = result_costs(queries, items, demand);
+    const double int8_results = results.with(kInt8Survivors);
 
     const double reading_rows = elements * sizeof(float) > kCacheBytes ? kReadPerByte * sizeof(float) : 0.0;
     const int most = options.num_threads > 0 ? options.num_threads : default_num_threads();
@@ -119,8 +140,8 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
         elements * std::max(reading_rows, kMeasurePerElement + query_count * costs.f32_multiply_add);
     // The first rows are hits of all queries; a few queries hand them over while memory is waited for.
     const double first_hits = queries.rows > kFewQueries ? query_count * kFirstHitsPerQuery : 0.0;
-    double f32 = f32_scan + first_hits + results;
-    const bool keepable = queries.rows > kFewQueries && options.filter.allow.indptr == nullptr &&
+    double f32 = f32_scan + first_hits + results.all;
+    const bool keepable = demand.top_k && queries.rows > kFewQueries && options.filter.allow.indptr == nullptr &&
                           options.filter.after_score == nullptr &&
                           items.rows <= kDenseBytes / kMaxPanelWidth / sizeof(float);
     double dense =
@@ -134,7 +155,7 @@ Plan make_plan(const Matrix& queries, const Matrix& items, const SearchOptions& 
     const bool codable = items.cols <= kMaxInt8Dim;
     double bf16 =
         codable && kernels.bf16 != nullptr
-            ? kScanPerCall + first_hits + bf16_results + rows * kCodePerRow +
+            ? kScanPerCall + first_hits + results.with(kBf16Survivors) + rows * kCodePerRow +
                   elements * std::max(reading_rows, costs.round_element + query_count * costs.bf16_multiply_add)
             : std::numeric_limits<double>::infinity();
     const double int8 = codable ? kScanPerCall + first_hits + int8_results + coding_rows +

@@ -26,7 +26,7 @@ struct Plan {
     Way way;
     double direct_cost;  // estimates, nanoseconds of one core
     double f32_cost;
-    double dense_cost;  // infinite for few queries, many items, pages or allow-lists a query
+    double dense_cost;  // infinite for thresholds alone, few queries, many items, pages or allow-lists a query
     double bf16_cost;   // infinite without kernels
     double int8_cost;
     double cascade_cost;  // infinite without heads

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "aigc_fast/aigc_fast.hpp"
@@ -251,8 +252,7 @@ std::vector<std::size_t> scan_and_score(const Search& search, const QueryGroup& 
 
 // Keeps all bounds, selects from them and scores what was selected, a block of rows for all queries that want some of
 // them: where many do, rows come from memory once.
-template <class Selector>
-void search_densely(const Search& search, const QueryGroup& group, Selector& selector) {
+void search_densely(const Search& search, const QueryGroup& group, TopKSelector& selector) {
     const auto started = std::chrono::steady_clock::now();
     const int threads = search.plan.threads;
     const std::size_t rows = search.items.rows();
@@ -303,9 +303,11 @@ std::vector<std::size_t> search_group(const Search& search, const QueryGroup& gr
         score_directly(search, group, selector);
         return {};
     }
-    if (search.plan.way == Way::dense) {
-        search_densely(search, group, selector);
-        return {};
+    if constexpr (std::is_same_v<Selector, TopKSelector>) {
+        if (search.plan.way == Way::dense) {
+            search_densely(search, group, selector);
+            return {};
+        }
     }
     if (search.plan.way == Way::f32)
         return scan_and_score(search, group, F32Scanner(group, search.items, metric, *search.kernels.f32, threads),
@@ -377,9 +379,12 @@ ThresholdHits threshold(const Matrix& queries, const Matrix& items, const double
     const DefaultFloatEnvironment environment;
     const Search search(queries, items, thresholds, options,
                         {estimate_hits(queries, items, thresholds, options), false});
-    ThresholdSelector selector(queries.rows, search.filter, search.scorer);
-    run(search, selector);
-    return selector.take();
+    const auto hits = [&](auto selector) {
+        run(search, selector);
+        return selector.take(search.plan.threads);
+    };
+    return scores_are_f64(queries, items) ? hits(ThresholdSelector<double>(queries.rows, search.filter, search.scorer))
+                                          : hits(ThresholdSelector<float>(queries.rows, search.filter, search.scorer));
 }
 
 }  // namespace aigc_fast

@@ -23,6 +23,17 @@ inline constexpr auto comes_before = [](const Scored& a, const Scored& b) {
 
 void sort_results(std::vector<Scored>& results);
 
+// A result of which many are kept: 8 bytes where scores are float32, and the id is looked up when it is needed.
+template <class Score>
+struct RowScore {
+    Score score;
+    std::uint32_t row;
+};
+
+// `ids` may be null: rows are then their own ids.
+template <class Score>
+void sort_results(std::vector<RowScore<Score>>& results, const std::int64_t* ids);
+
 // The k first of any number of results, in room for about twice as many.
 class BestK {
   public:
@@ -61,20 +72,6 @@ class BestK {
 
     std::size_t k_;
     Scored last_kept_{-std::numeric_limits<double>::infinity(), std::numeric_limits<std::int64_t>::max(), 0};
-    std::vector<Scored> results_;
-};
-
-// Every result.
-class All {
-  public:
-    void add(const Scored& result) { results_.push_back(result); }
-
-    std::vector<Scored> sorted() {
-        sort_results(results_);
-        return std::move(results_);
-    }
-
-  private:
     std::vector<Scored> results_;
 };
 

@@ -4,14 +4,12 @@
 #include <limits>
 #include <utility>
 
+#include "base/thread_pool.hpp"
+
 namespace aigc_fast {
-namespace {
 
-constexpr std::size_t kWaiting = 64;  // enough to have several rows on their way from memory
-
-}  // namespace
-
-void ThresholdSelector::begin(const QueryGroup& group, std::size_t workers, bool) {
+template <class Score>
+void ThresholdSelector<Score>::begin(const QueryGroup& group, std::size_t workers, bool) {
     group_ = &group;
     const std::size_t count = group.count() + kCutoffPadding;
     cutoffs_.reserve(count);
@@ -25,15 +23,11 @@ void ThresholdSelector::begin(const QueryGroup& group, std::size_t workers, bool
     }
 }
 
-void ThresholdSelector::offer(std::size_t worker_index, std::size_t query, std::uint32_t row, Bounds) {
-    Worker& worker = workers_[worker_index];
-    worker.waiting[query].push_back(row);
-    if (worker.waiting[query].size() == kWaiting) score_waiting(worker, query, worker.row);
-}
-
-void ThresholdSelector::score_waiting(Worker& worker, std::size_t query, Scorer::Scratch& row) const {
+template <class Score>
+void ThresholdSelector<Score>::score_waiting(Worker& worker, std::size_t query, Scorer::Scratch& row) const {
     const auto add = [&](const Scored& result) {
-        if (filter_.score_allowed(group_->index(query), result)) worker.hits[query].push_back(result);
+        if (filter_.score_allowed(group_->index(query), result))
+            worker.hits[query].push_back({static_cast<Score>(result.score), result.row});
     };
     ScoreQueue queue(scorer_, group_->row(query), group_->norm(query), row);
     for (const std::uint32_t item : worker.waiting[query]) queue.push(item, add);
@@ -41,33 +35,40 @@ void ThresholdSelector::score_waiting(Worker& worker, std::size_t query, Scorer:
     worker.waiting[query].clear();
 }
 
-bool ThresholdSelector::finish(std::size_t query, Scorer::Scratch& scratch) {
-    All results;
+template <class Score>
+bool ThresholdSelector<Score>::finish(std::size_t query, Scorer::Scratch& scratch) {
+    AllResults<Score> results = collector();
     for (Worker& worker : workers_) {
         score_waiting(worker, query, scratch);
-        for (const Scored& hit : worker.hits[query]) results.add(hit);
-        worker.hits[query] = {};
+        results.add(worker.hits[query]);
+        worker.hits[query].clear();  // its memory is the next group's
     }
     write(group_->index(query), results.sorted());
     return true;
 }
 
-ThresholdHits ThresholdSelector::take() {
+template <class Score>
+ThresholdHits ThresholdSelector<Score>::take(int threads) {
     ThresholdHits hits;
     hits.indptr.assign(1, 0);
     hits.indptr.reserve(results_.size() + 1);
-    for (const auto& row : results_) hits.indptr.push_back(hits.indptr.back() + static_cast<std::int64_t>(row.size()));
+    for (const auto& of_query : results_)
+        hits.indptr.push_back(hits.indptr.back() + static_cast<std::int64_t>(of_query.size()));
     const auto total = static_cast<std::size_t>(hits.indptr.back());
-    hits.ids.reserve(total);
-    hits.scores.reserve(total);
-    for (auto& row : results_) {
-        for (const Scored& hit : row) {
-            hits.ids.push_back(hit.id);
-            hits.scores.push_back(hit.score);
+    hits.ids.resize(total);
+    hits.scores.resize(total);
+    parallel_for(results_.size(), threads, [&](std::size_t query, std::size_t) {
+        auto at = static_cast<std::size_t>(hits.indptr[query]);
+        for (const RowScore<Score>& hit : results_[query]) {
+            hits.ids[at] = scorer_.id(hit.row);
+            hits.scores[at++] = static_cast<double>(hit.score);
         }
-        std::vector<Scored>().swap(row);  // never two whole copies
-    }
+        std::vector<RowScore<Score>>().swap(results_[query]);  // never two whole copies
+    });
     return hits;
 }
+
+template class ThresholdSelector<float>;
+template class ThresholdSelector<double>;
 
 }  // namespace aigc_fast

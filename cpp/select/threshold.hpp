@@ -16,6 +16,28 @@
 
 namespace aigc_fast {
 
+// A query's results as they come. Score: float where scores are float32.
+template <class Score>
+class AllResults {
+  public:
+    explicit AllResults(const std::int64_t* ids) : ids_(ids) {}
+
+    void add(const Scored& result) { results_.push_back({static_cast<Score>(result.score), result.row}); }
+    void add(const std::vector<RowScore<Score>>& results) {
+        results_.insert(results_.end(), results.begin(), results.end());
+    }
+
+    std::vector<RowScore<Score>> sorted() {
+        sort_results(results_, ids_);
+        return std::move(results_);
+    }
+
+  private:
+    const std::int64_t* ids_;
+    std::vector<RowScore<Score>> results_;
+};
+
+template <class Score>
 class ThresholdSelector {
   public:
     ThresholdSelector(std::size_t query_count, const ResultFilter& filter, const Scorer& scorer)
@@ -24,26 +46,31 @@ class ThresholdSelector {
     // Every copy is a result.
     std::size_t copies_wanted() const { return std::numeric_limits<std::size_t>::max(); }
 
-    // Results a query.
-    std::size_t wanted() const { return std::numeric_limits<std::size_t>::max(); }
-
     std::size_t group_size() const { return 256; }  // hits of one group are held twice
 
     void begin(const QueryGroup& group, std::size_t workers, bool guess);
     static void begin_wave(double) {}
     static void end_wave(std::size_t) {}
     const float* cutoffs(std::size_t, std::size_t, std::size_t) const { return cutoffs_.data(); }
-    void offer(std::size_t worker, std::size_t query, std::uint32_t row, Bounds bounds);
+    void offer(std::size_t worker_index, std::size_t query, std::uint32_t row, Bounds) {
+        Worker& worker = workers_[worker_index];
+        worker.waiting[query].push_back(row);
+        if (worker.waiting[query].size() == kWaiting) score_waiting(worker, query, worker.row);
+    }
     bool finish(std::size_t query, Scorer::Scratch& scratch);  // always true: nothing was guessed
-    static All collector() { return {}; }
-    void write(std::size_t query_index, std::vector<Scored> sorted) { results_[query_index] = std::move(sorted); }
+    AllResults<Score> collector() const { return AllResults<Score>(scorer_.ids()); }
+    void write(std::size_t query_index, std::vector<RowScore<Score>> sorted) {
+        results_[query_index] = std::move(sorted);
+    }
 
-    ThresholdHits take();
+    ThresholdHits take(int threads);
 
   private:
+    static constexpr std::size_t kWaiting = 64;  // enough to have several rows on their way from memory
+
     struct Worker {
         std::vector<std::vector<std::uint32_t>> waiting;  // for their scores; a query each
-        std::vector<std::vector<Scored>> hits;
+        std::vector<std::vector<RowScore<Score>>> hits;
         Scorer::Scratch row;
     };
 
@@ -54,7 +81,7 @@ class ThresholdSelector {
     const QueryGroup* group_ = nullptr;
     AlignedArray<float> cutoffs_;
     std::vector<Worker> workers_;
-    std::vector<std::vector<Scored>> results_;
+    std::vector<std::vector<RowScore<Score>>> results_;
 };
 
 }  // namespace aigc_fast

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.floating[Any]]
 
 _FEWEST_ROWS = 1 << 14  # smaller sets are scanned in no time
-_FEWEST_COLUMNS = 96
+_MOST_OF_COLUMNS = 6  # a head has at most one in so many: with the codes less than 30 % of float32 rows
 _SAMPLE = 4096
 _GLANCE = 256  # rows that tell whether a closer look is worth its time
 _QUERIES = 32
@@ -51,7 +51,8 @@ def with_head(
     and O(n d m) for the heads of all n rows.
     """
     count, dim = rows.shape
-    if count < _FEWEST_ROWS or dim < _FEWEST_COLUMNS:
+    columns = [each for each in _HEADS if each <= dim // _MOST_OF_COLUMNS]
+    if count < _FEWEST_ROWS or not columns:
         return codes
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(count, _SAMPLE, replace=False))
@@ -60,7 +61,6 @@ def with_head(
     sample = rows[chosen]
     tried = sample[::2]  # enough to count what passes
     units = _core.unit_rows(sample, metric)
-    columns = [each for each in _HEADS if each <= dim // 2]
     directions = principal_directions(units, max(columns) - 1, rng)
     queries = sample[rng.choice(_SAMPLE, _QUERIES, replace=False)]
     cutoffs = _neighbour_scores(queries, rows, codes, metric, num_threads)

@@ -56,12 +56,13 @@ class SnapshotSearch:
         thresholds = None if threshold is None else scores_like(threshold, "threshold", len(rows), dtype)
         ends = None if after is None else page_ends(after, len(rows), dtype)
         filters = _filters(snapshot, exclude, allow, len(rows))
-        result = self._topk(snapshot, rows, as_k(k), thresholds, filters, ends, num_threads)
+        result = self._topk(snapshot, rows, as_k(k), dtype, thresholds, filters, ends, num_threads)
         return TopK(*map(as_torch, result)) if query_rows.is_torch else result
 
     def nearest(self, snapshot: Snapshot, rows: npt.NDArray[Any], k: int) -> TopK:
         """Search for rows in the form that segments have them, without filters."""
-        return self._topk(snapshot, rows, k, None, _no_filters(snapshot), None, None)
+        dtype = score_dtype(rows, snapshot.segments[0].rows)
+        return self._topk(snapshot, rows, k, dtype, None, _no_filters(snapshot), None, None)
 
     def explain(self, snapshot: Snapshot, queries: Any, k: int, threshold: Any, num_threads: int | None) -> Explanation:
         """As ``CosineIndex.explain`` on a snapshot."""
@@ -69,7 +70,7 @@ class SnapshotSearch:
         dtype = score_dtype(rows, snapshot.segments[0].rows)
         thresholds = None if threshold is None else scores_like(threshold, "threshold", len(rows), dtype)
         reports = tuple(_core.SearchReport() for _ in snapshot.item_sets)
-        self._topk(snapshot, rows, as_k(k), thresholds, _no_filters(snapshot), None, num_threads, reports)
+        self._topk(snapshot, rows, as_k(k), dtype, thresholds, _no_filters(snapshot), None, num_threads, reports)
         searched = snapshot.searched
         survivors = tuple(segment.survivors for segment in searched)
         return Explanation(len(rows), tuple(map(len, searched)), reports, survivors)
@@ -79,13 +80,13 @@ class SnapshotSearch:
         snapshot: Snapshot,
         rows: npt.NDArray[Any],
         k: int,
+        dtype: type[np.float32 | np.float64],
         thresholds: Any,
         filters: list[Filters],
         ends: Any,
         num_threads: int | None,
         reports: tuple[_core.SearchReport, ...] | None = None,
     ) -> TopK:
-        dtype = score_dtype(rows, snapshot.segments[0].rows)
         workers = self._workers(num_threads)
         parts = []
         for number, items in enumerate(snapshot.item_sets):

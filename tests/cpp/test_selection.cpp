@@ -219,12 +219,12 @@ void threshold_equals_sorting(std::mt19937_64& random) {
         const double thresholds[] = {static_cast<double>(values[0]), 1e9};
         const Filter filter;
         const Setup setup(values, queries, filter, thresholds);
-        ThresholdSelector selector(queries.size(), setup.result_filter, setup.scorer);
+        ThresholdSelector<float> selector(queries.size(), setup.result_filter, setup.scorer);
         selector.begin(setup.group, 3, false);
         offer_all(selector, setup, 3, random);
         Scorer::Scratch scratch;
         for (std::size_t q = 0; q < queries.size(); ++q) selector.finish(q, scratch);
-        const ThresholdHits hits = selector.take();
+        const ThresholdHits hits = selector.take(2);
         const std::vector<Scored> expected = setup.expected(0, filter, thresholds);
         const auto count = static_cast<std::int64_t>(expected.size());
         CHECK((hits.indptr == std::vector<std::int64_t>{0, count, count}));
@@ -254,7 +254,6 @@ void best_k_equals_sorting(std::mt19937_64& random) {
 
 void many_results_are_sorted_like_few(std::mt19937_64& random) {
     for (const std::size_t count : {0, 1, 256, 257, 5000}) {
-        All all;
         std::vector<Scored> expected;
         for (std::size_t i = 0; i < count; ++i) {
             const double values[] = {
@@ -266,13 +265,41 @@ void many_results_are_sorted_like_few(std::mt19937_64& random) {
                 std::ldexp(static_cast<double>(random()) - 0x1p63, -static_cast<int>(random() % 99)),
                 -std::numeric_limits<double>::infinity()};
             expected.push_back({values[random() % 7], static_cast<std::int64_t>((i * 7919) % 5003), 0});
-            all.add(expected.back());
         }
+        std::vector<Scored> found = expected;
+        sort_results(found);
         std::sort(expected.begin(), expected.end(), comes_before);
-        const std::vector<Scored> found = all.sorted();
-        CHECK(found.size() == count);
         for (std::size_t i = 0; i < found.size(); ++i)
             CHECK(found[i].score == expected[i].score && found[i].id == expected[i].id);
+    }
+}
+
+// Ties by id, whichever rows have these ids.
+template <class Score>
+void compact_results_are_sorted_like_others(std::mt19937_64& random) {
+    for (const std::size_t count : {0, 1, 256, 257, 5000}) {
+        std::vector<std::int64_t> ids(count);
+        std::iota(ids.begin(), ids.end(), std::int64_t{1} << 40);
+        std::shuffle(ids.begin(), ids.end(), random);
+        std::vector<RowScore<Score>> found;
+        std::vector<Scored> expected, expected_by_row;
+        for (std::uint32_t row = 0; row < count; ++row) {
+            const Score values[] = {Score(0), Score(-0.0), Score(1) / Score(3), Score(-1e-40),
+                                    static_cast<Score>(random()) - Score(0x1p63)};
+            found.push_back({values[random() % 5], row});
+            const auto score = static_cast<double>(found.back().score);
+            expected.push_back({score, ids[row], row});
+            expected_by_row.push_back({score, row, row});
+        }
+        std::shuffle(found.begin(), found.end(), random);
+        const auto check = [&](std::vector<Scored>& right, const std::int64_t* names) {
+            std::vector<RowScore<Score>> sorted = found;
+            sort_results(sorted, names);
+            std::sort(right.begin(), right.end(), comes_before);
+            for (std::size_t i = 0; i < count; ++i) CHECK(sorted[i].row == right[i].row);
+        };
+        check(expected, ids.data());
+        check(expected_by_row, nullptr);
     }
 }
 
@@ -305,6 +332,8 @@ int main() {
     threshold_equals_sorting(random);
     best_k_equals_sorting(random);
     many_results_are_sorted_like_few(random);
+    compact_results_are_sorted_like_others<float>(random);
+    compact_results_are_sorted_like_others<double>(random);
     hits_are_estimated();
     return test::result();
 }

@@ -15,7 +15,7 @@ from aigc_fast import CosineIndex, _core, index_head
 
 from .model import Model, assert_equal, assert_same, scanned
 
-ROWS, DIM, RANK = 1 << 14, 128, 12
+ROWS, DIM, RANK = 1 << 14, 192, 12
 METRICS = ["cosine", "inner_product", "pearson"]
 
 
@@ -72,6 +72,7 @@ def test_heads_take_their_columns_beside_the_codes(indexes):
     index = indexes["cosine"]
     mean_and_basis = 4 * DIM * (2 + index.head_columns)
     assert index.nbytes <= ROWS * (DIM + index.head_columns + 3) + mean_and_basis
+    assert index.nbytes - mean_and_basis <= 0.3 * 4 * ROWS * DIM
 
 
 @pytest.mark.parametrize("batch", [1, 40])
@@ -217,7 +218,7 @@ def test_files_and_pickles_carry_heads(tmp_path, rows, queries, indexes, mmap):
 
 
 @pytest.mark.parametrize(
-    ("name", "count", "dim"), [("gaussian", ROWS, DIM), ("few rows", ROWS - 1, DIM), ("few columns", ROWS, 64)]
+    ("name", "count", "dim"), [("gaussian", ROWS, DIM), ("few rows", ROWS - 1, DIM), ("few columns", ROWS, DIM - 1)]
 )
 def test_no_heads_where_they_do_not_pay(name, count, dim):
     rng = np.random.default_rng(7)
@@ -299,7 +300,7 @@ def test_heads_never_rule_out_a_row_that_reaches_the_cutoff(pair, metric, isa, s
 
 def test_bad_bases_are_refused(rows):
     for basis in (np.zeros((DIM, 31)), np.zeros((DIM - 1, 32)), np.zeros(DIM * 32)):
-        with pytest.raises(ValueError, match="basis must have a row for each of the 128 dimensions"):
+        with pytest.raises(ValueError, match=f"basis must have a row for each of the {DIM} dimensions"):
             _core.ItemCodes.encode(rows, None, "cosine", 1, basis=basis.astype(np.float32))
     codes = _core.ItemCodes.encode(rows, None, "cosine", 1)
     with pytest.raises(ValueError, match="head must be coded with a basis"):

@@ -142,7 +142,7 @@ def test_foreign_files_are_refused(tmp_path):
 def states():
     """States with heads and ids, with centred codes, and without codes."""
     rng = np.random.default_rng(3)
-    flat = rng.standard_normal((16400, 8)) @ rng.standard_normal((8, 96)) + 0.01 * rng.standard_normal((16400, 96))
+    flat = rng.standard_normal((16400, 8)) @ rng.standard_normal((8, 192)) + 0.01 * rng.standard_normal((16400, 192))
     centred = rng.standard_normal((6000, 48)) + 4
     indexes = {
         "heads": CosineIndex(flat.astype(np.float32), np.arange(16400) * 2),

@@ -8,6 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <new>
+#include <utility>
 #include <vector>
 
 namespace aigc_fast {
@@ -85,11 +88,29 @@ struct SearchOptions {
 void topk(const Matrix& queries, const Matrix& items, std::size_t k, const double* thresholds,
           const SearchOptions& options, void* scores, std::int64_t* ids, std::int64_t* counts);
 
+// A vector whose new elements are left unwritten: several threads are about to write them.
+template <class T>
+struct UnwrittenAllocator : std::allocator<T> {
+    template <class U>
+    struct rebind {
+        using other = UnwrittenAllocator<U>;
+    };
+    template <class U, class... Values>
+    void construct(U* at, Values&&... values) {
+        if constexpr (sizeof...(Values) == 0)
+            ::new (static_cast<void*>(at)) U;
+        else
+            ::new (static_cast<void*>(at)) U(std::forward<Values>(values)...);
+    }
+};
+template <class T>
+using UnwrittenVector = std::vector<T, UnwrittenAllocator<T>>;
+
 // All items whose score reaches the query's threshold, as CSR with rows in the library's order.
 struct ThresholdHits {
     std::vector<std::int64_t> indptr;
-    std::vector<std::int64_t> ids;
-    std::vector<double> scores;  // already rounded to float32 where scores are float32
+    UnwrittenVector<std::int64_t> ids;
+    UnwrittenVector<double> scores;  // already rounded to float32 where scores are float32
 };
 ThresholdHits threshold(const Matrix& queries, const Matrix& items, const double* thresholds,
                         const SearchOptions& options);
