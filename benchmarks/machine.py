@@ -99,19 +99,25 @@ def versions(names: list[str]) -> dict[str, str]:
     return found
 
 
+def processor() -> str:
+    """Return the processor's name, and on Linux its family and model, since virtual machines often hide the rest."""
+    cpuinfo = Path("/proc/cpuinfo")
+    facts: dict[str, str] = {}
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():
+        name, _, value = line.partition(":")
+        facts.setdefault(name.strip(), value.strip())
+    known = [f"{name} {facts[key]}" for name, key in (("family", "cpu family"), ("model", "model")) if key in facts]
+    return " ".join([facts.get("model name", platform.processor()), *([f"({', '.join(known)})"] if known else [])])
+
+
 def describe(benchmark: str, threads: int) -> dict[str, Any]:
     """Return the name of the benchmark, and everything about this machine that its figures depend on."""
-    model = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = lines[0].partition(":")[2].strip() if lines else model
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
     )
     return {
         "benchmark": benchmark,
-        "cpu": model,
+        "cpu": processor(),
         "cpus": os.cpu_count(),
         "threads": threads,
         "isa": aigc_fast.isa(),
