@@ -10,6 +10,7 @@
 #include "base/rows.hpp"
 #include "bindings/interpreter_lock.hpp"
 #include "bindings/item_set.hpp"
+#include "scan/int8.hpp"
 #include "search/cascade_scanner.hpp"
 
 namespace aigc_fast::bindings {
@@ -222,6 +223,7 @@ Array<float> unit_rows(const py::array& rows, const std::string& metric) {
 void register_items(py::module_& module) {
     module.attr("MAX_CODED_COLUMNS") = kMaxInt8Dim;
     module.attr("BASIS_COLUMNS") = kBasisColumns;
+    module.attr("ROW_ALIGNMENT") = kRowAlignment;
     module.def("unit_rows", &unit_rows, py::arg("rows"), py::arg("metric"),
                "Rows as scans see them: float32, unit rows for cosine, centred ones for Pearson.");
     py::class_<CodeArrays, std::shared_ptr<CodeArrays>>(module, "ItemCodes",

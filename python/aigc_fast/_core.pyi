@@ -15,6 +15,7 @@ __all__: list[str] = [
     "ItemCodes",
     "ItemSet",
     "MAX_CODED_COLUMNS",
+    "ROW_ALIGNMENT",
     "SearchReport",
     "SparseRows",
     "available_isas",
@@ -311,3 +312,4 @@ def unit_rows(rows: numpy.ndarray, metric: str) -> numpy.typing.NDArray[numpy.fl
 
 BASIS_COLUMNS: int = 32
 MAX_CODED_COLUMNS: int = 32768
+ROW_ALIGNMENT: int = 64

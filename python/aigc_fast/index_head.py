@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.floating[Any]]
 
 _FEWEST_ROWS = 1 << 14  # smaller sets are scanned in no time
-_MOST_OF_COLUMNS = 6  # a head has at most one in so many: with the codes less than 30 % of float32 rows
+_MOST_BYTES = 0.3 * 4  # of an element of a row, for codes and heads: 30 % of float32
+_FACTS = 4  # bytes of a row beside its codes and its head, at most
 _SAMPLE = 4096
 _GLANCE = 256  # rows that tell whether a closer look is worth its time
 _QUERIES = 32
@@ -51,7 +52,8 @@ def with_head(
     and O(n d m) for the heads of all n rows.
     """
     count, dim = rows.shape
-    columns = [each for each in _HEADS if each <= dim // _MOST_OF_COLUMNS]
+    room = _MOST_BYTES * dim - _FACTS - -(-dim // _core.ROW_ALIGNMENT) * _core.ROW_ALIGNMENT
+    columns = [each for each in _HEADS if each <= room]
     if count < _FEWEST_ROWS or not columns:
         return codes
     rng = np.random.default_rng(seed)

@@ -218,7 +218,7 @@ def test_files_and_pickles_carry_heads(tmp_path, rows, queries, indexes, mmap):
 
 
 @pytest.mark.parametrize(
-    ("name", "count", "dim"), [("gaussian", ROWS, DIM), ("few rows", ROWS - 1, DIM), ("few columns", ROWS, DIM - 1)]
+    ("name", "count", "dim"), [("gaussian", ROWS, DIM), ("few rows", ROWS - 1, DIM), ("few columns", ROWS, 128)]
 )
 def test_no_heads_where_they_do_not_pay(name, count, dim):
     rng = np.random.default_rng(7)
