@@ -52,9 +52,11 @@ def with_head(
     and O(n d m) for the heads of all n rows.
     """
     count, dim = rows.shape
+    if count < _FEWEST_ROWS:
+        return codes
     room = _MOST_BYTES * dim - _FACTS - -(-dim // _core.ROW_ALIGNMENT) * _core.ROW_ALIGNMENT
-    columns = [each for each in _HEADS if each <= room]
-    if count < _FEWEST_ROWS or not columns:
+    columns = [each for each in _HEADS if each * (1 + 4 * dim / count) <= room]  # with the basis, float32
+    if not columns:
         return codes
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(count, _SAMPLE, replace=False))
